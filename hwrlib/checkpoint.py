@@ -1,0 +1,120 @@
+"""Checkpoints: written so that a kill never leaves half a file, read so that a foreign file never runs code.
+
+A model checkpoint (``best_model.pth``, ``epoch_3_model_checkpoint.pth``) is all that reading needs: weights, charset,
+normalisation, and the configuration and figures of its training. ``resume.pth`` holds what training needs besides.
+"""
+
+import os
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hwrlib.charset import Charset
+from hwrlib.model import CRNN
+from hwrlib.transforms import Normalisation
+
+FORMAT = "hwrlib-1"
+BEST = "best_model.pth"
+RESUME = "resume.pth"
+
+
+def save_atomically(content: dict[str, Any], path: Path) -> None:
+    """Write a dictionary of tensors and plain values: aside, flushed to the disk, then renamed into place."""
+    aside = path.with_name(path.name + ".partial")
+    with open(aside, "wb") as file:
+        torch.save({"format": FORMAT, **content}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
+def load_safely(path: str | Path, *, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """Read what :func:`save_atomically` wrote; only tensors and plain values are taken, no pickled code is run.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, no checkpoint of this package, of another version, or holds code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint; train one with notebook 02, or name another")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path}: refused, since it holds more than tensors and plain values, and loading it could "
+                         "run code; use a checkpoint that hwrlib saved") from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        raise ValueError(f"{path}: damaged or cut short ({str(error).splitlines()[0]}); use another checkpoint"
+                         ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"{path}: not a checkpoint of this version of hwrlib ({FORMAT}), but {found!r}; train anew")
+    return content
+
+
+def save_model(path: Path, *, model: CRNN, charset: Charset, normalisation: Normalisation, config: dict[str, Any],
+               metrics: dict[str, float]) -> None:
+    """Save all that reading needs."""
+    save_atomically({"arguments": model.arguments, "model": model.state_dict(), "characters": charset.characters,
+                     "normalisation": normalisation.as_dict(), "config": config, "metrics": metrics}, path)
+
+
+def load_model(path: str | Path, *, device: str | torch.device = "cpu"
+               ) -> tuple[CRNN, Charset, Normalisation, dict[str, Any]]:
+    """A model ready to read, its charset and normalisation, and a dictionary of its ``config`` and ``metrics``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is refused (see :func:`load_safely`), or its parts do not fit each other.
+    """
+    content = load_safely(path, device=device)
+    try:
+        model = CRNN.from_arguments(content["arguments"])
+        model.load_state_dict(content["model"])
+        charset, normalisation = Charset(content["characters"]), Normalisation(**content["normalisation"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path}: its parts do not fit this version of hwrlib ({error}); train anew") from error
+    if len(charset) != content["arguments"]["num_classes"]:
+        raise ValueError(f"{path}: a charset of {len(charset)} classes beside a model of "
+                         f"{content['arguments']['num_classes']}")
+    return model.to(device).eval(), charset, normalisation, {key: content[key] for key in ("config", "metrics")}
+
+
+def find_checkpoint(run_dir: str | Path) -> Path:
+    """The best model of a run, or of its last epoch where there is no best.
+
+    Raises:
+        FileNotFoundError: the folder holds neither.
+    """
+    best = Path(run_dir) / BEST
+    if best.is_file():
+        return best
+    if epochs := epoch_checkpoints(run_dir):
+        return epochs[-1]
+    raise FileNotFoundError(f"{run_dir}: no {BEST} and no epoch checkpoint in this folder; has its training begun?")
+
+
+def latest_run(runs_dir: str | Path) -> Path:
+    """The run whose best model was saved last.
+
+    Raises:
+        FileNotFoundError: no run of the folder has a checkpoint.
+    """
+    best = sorted(Path(runs_dir).glob(f"*/{BEST}"), key=lambda path: path.stat().st_mtime)
+    if not best:
+        raise FileNotFoundError(f"{runs_dir}: no run with a {BEST}; train one with notebook 02 or `make run`")
+    return best[-1].parent
+
+
+def epoch_path(run_dir: str | Path, epoch: int) -> Path:
+    """Where the checkpoint of an epoch (from 1) lies."""
+    return Path(run_dir) / f"epoch_{epoch}_model_checkpoint.pth"
+
+
+def epoch_checkpoints(run_dir: str | Path) -> list[Path]:
+    """The epoch checkpoints of a run, earliest epoch first."""
+    found = {path: re.fullmatch(r"epoch_(\d+)_model_checkpoint\.pth", path.name) for path in Path(run_dir).glob("*")}
+    return sorted((path for path, match in found.items() if match), key=lambda path: int(found[path][1]))

@@ -1,0 +1,57 @@
+"""From samples to one batch of tensors in the form that ``torch.nn.functional.ctc_loss`` wants."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hwrlib.charset import BLANK, Charset
+
+WIDTH_STEP = 32  # px; batches come in few different widths, which convolution libraries reward
+
+
+class Sample(NamedTuple):
+    """One line of handwriting."""
+
+    ink: np.ndarray     # (H, W) uint8, 0 is paper
+    text: str           # the label
+    name: str           # the image file's name, for messages
+
+
+class Batch(NamedTuple):
+    """Lines padded to a common width. N samples, the longest label has S characters."""
+
+    images: Tensor          # (N, 1, H, W) uint8 ink, 0 is paper and padding
+    image_widths: Tensor    # (N,) int64, px that are not padding
+    targets: Tensor         # (N, S) int64 class indices, padded with the blank
+    target_lengths: Tensor  # (N,) int64
+    texts: tuple[str, ...]  # the labels as text
+    names: tuple[str, ...]  # the image files
+
+
+def ctc_collate(samples: Sequence[Sample], *, charset: Charset) -> Batch:
+    """Pad images with paper to the width of the widest, labels with blanks to the longest.
+
+    Args:
+        samples: N lines of one height; widths differ.
+        charset: classes of the characters; characters outside it are left out of ``targets`` (never of ``texts``).
+    Returns:
+        A batch whose W is the widest image's, rounded up to a multiple of 32 px.
+    Raises:
+        ValueError: the heights differ.
+    """
+    heights = sorted({sample.ink.shape[0] for sample in samples})
+    if len(heights) > 1:
+        raise ValueError(f"images of different heights {heights} in one batch; normalise them to one height")
+    widths = [sample.ink.shape[1] for sample in samples]
+    padded_width = -(-max(widths) // WIDTH_STEP) * WIDTH_STEP
+    images = torch.zeros(len(samples), 1, heights[0], padded_width, dtype=torch.uint8)
+    encoded = [charset.encode(sample.text, skip_missing=True) for sample in samples]
+    targets = torch.full((len(samples), max(map(len, encoded))), BLANK, dtype=torch.int64)
+    for n, (sample, classes) in enumerate(zip(samples, encoded)):
+        images[n, 0, :, :widths[n]] = torch.from_numpy(sample.ink)
+        targets[n, :len(classes)] = torch.tensor(classes, dtype=torch.int64)
+    return Batch(images, torch.tensor(widths), targets, torch.tensor([len(classes) for classes in encoded]),
+                 tuple(sample.text for sample in samples), tuple(sample.name for sample in samples))

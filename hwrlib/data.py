@@ -1,0 +1,226 @@
+"""A split of a data set, its images decoded and normalised once, and loaders that batch lines of like width.
+
+The cache (``<set>/.cache/``) is one flat file of uint8 ink that is mapped into memory, so that a set larger than
+memory costs nothing but disk, and an epoch never decodes an image. Its name holds a fingerprint of the image files
+(name, size, time of change) and of the normalisation: when one of them changes, the cache is made anew.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm.auto import tqdm
+
+from hwrlib.charset import Charset
+from hwrlib.collate import Sample, ctc_collate
+from hwrlib.prepare import is_special, read_labels
+from hwrlib.transforms import Normalisation, normalise
+
+CACHE_VERSION = 1
+MAX_BROKEN_SHARE = 0.05   # of a split's images may be unreadable; more, and the data set itself is at fault
+BUCKET_BATCHES = 50       # batches whose lines are sorted by width together
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row of the label table that is not trained on, and why."""
+
+    name: str
+    reason: str
+
+
+class LineDataset(Dataset):
+    """The labelled lines of one split. ``dataset[i]`` is a :class:`hwrlib.collate.Sample`.
+
+    Args:
+        folder: a data set in the one layout.
+        split: "train", "validation" or "test".
+        normalisation: what every image goes through.
+    Raises:
+        FileNotFoundError: the table or the folder is not there.
+        ValueError: no line is left, or more than 5 % of the images are missing or unreadable.
+    """
+
+    def __init__(self, folder: str | Path, split: str, normalisation: Normalisation = Normalisation()):
+        self.folder, self.split, self.normalisation = Path(folder), split, normalisation
+        table = self.folder / f"{split}.csv"
+        if not table.is_file():
+            raise FileNotFoundError(f"{table}: no such table; a data set holds train.csv, validation.csv, test.csv "
+                                    "and a folder of images for each (see data/README.md)")
+        labels = read_labels(table)
+        special = labels["IDENTITY"].map(is_special)
+        self.skipped = [Skipped(name, "special label") for name in labels["FILENAME"][special]]
+        self.names, self.texts = labels["FILENAME"][~special].tolist(), labels["IDENTITY"][~special].tolist()
+        self._offsets, self._widths, broken = self._open_cache()
+        self._leave_out(broken)
+        self._ink = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        if self._ink is None:   # opened late, so that worker processes map the file themselves
+            self._ink = np.memmap(self._cache_path, np.uint8, mode="r")
+        height, width, offset = self.normalisation.height, int(self._widths[index]), int(self._offsets[index])
+        ink = np.array(self._ink[offset:offset + height * width]).reshape(height, width)
+        return Sample(ink, self.texts[index], self.names[index])
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_ink": None}
+
+    @property
+    def widths(self) -> np.ndarray:
+        """(len,) px width of every line after normalisation."""
+        return self._widths
+
+    def path(self, index: int) -> Path:
+        """The image file of a sample."""
+        return self.folder / self.split / self.names[index]
+
+    def keep(self, indices: np.ndarray, reason: str) -> None:
+        """Keep only these samples (in this order); the others go to ``skipped`` with the reason."""
+        gone = np.setdiff1d(np.arange(len(self)), indices)
+        self.skipped += [Skipped(self.names[i], reason) for i in gone]
+        self.names, self.texts = [self.names[i] for i in indices], [self.texts[i] for i in indices]
+        self._offsets, self._widths = self._offsets[indices], self._widths[indices]
+
+    def _leave_out(self, broken: dict[int, str]) -> None:
+        """Drop rows whose image cannot be read, or refuse the whole split where they are many."""
+        examples = "; ".join(list(broken.values())[:3])
+        if len(broken) > MAX_BROKEN_SHARE * len(self):
+            raise ValueError(f"{self.folder / self.split}: {len(broken)} of {len(self)} images cannot be read, "
+                             f"more than {MAX_BROKEN_SHARE:.0%}. {examples}")
+        good = np.setdiff1d(np.arange(len(self)), list(broken))
+        if len(good) == 0:
+            raise ValueError(f"{self.folder / (self.split + '.csv')}: no labelled line in this split")
+        self.skipped += [Skipped(self.names[i], reason) for i, reason in broken.items()]
+        self.names, self.texts = [self.names[i] for i in good], [self.texts[i] for i in good]
+        self._offsets, self._widths = self._offsets[good], self._widths[good]
+
+    # The cache -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _cache_stem(self) -> str:
+        """Of all caches of this split and normalisation, whatever the state of the source."""
+        return f"{self.split}-{hashlib.sha1(repr(self.normalisation).encode()).hexdigest()[:8]}"
+
+    @property
+    def _cache_path(self) -> Path:
+        return self.folder / ".cache" / f"{self._cache_stem}-{self._fingerprint}.ink"
+
+    def _open_cache(self) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+        """Offsets and widths of all lines, and the broken ones; made now if the cache is not there."""
+        self._fingerprint = self._source_fingerprint()
+        index_path = self._cache_path.with_suffix(".json")
+        if not (index_path.is_file() and self._cache_path.is_file()):
+            self._build_cache(index_path)
+        index = json.loads(index_path.read_text(encoding="utf-8"))
+        widths = np.array(index["widths"], dtype=np.int64)
+        offsets = np.concatenate([[0], np.cumsum(widths * self.normalisation.height)[:-1]]).astype(np.int64)
+        return offsets, widths, {int(i): reason for i, reason in index["broken"].items()}
+
+    def _source_fingerprint(self) -> str:
+        digest = hashlib.sha1(str(CACHE_VERSION).encode())
+        for name in self.names:
+            try:
+                status = os.stat(self.folder / self.split / name)
+                digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+            except OSError:
+                digest.update(f"{name} missing\n".encode())
+        return digest.hexdigest()[:16]
+
+    def _build_cache(self, index_path: Path) -> None:
+        """Decode and normalise every image; the ink first, then the index that makes it valid, each renamed."""
+        index_path.parent.mkdir(exist_ok=True)
+        for stale in index_path.parent.glob(f"{self._cache_stem}-*"):
+            stale.unlink()
+        partial_path = self._cache_path.with_suffix(".partial")
+        widths, broken = [], {}
+        with open(partial_path, "wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+            lines = _in_chunks(pool, self._normalised, len(self.names))
+            for i, line in enumerate(tqdm(lines, desc=f"caching {self.split}", total=len(self.names), leave=False)):
+                if isinstance(line, str):
+                    broken[i] = line
+                    widths.append(0)
+                else:
+                    file.write(line.tobytes())
+                    widths.append(line.shape[1])
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial_path, self._cache_path)
+        partial_path.write_text(json.dumps({"widths": widths, "broken": broken}), encoding="utf-8")
+        os.replace(partial_path, index_path)
+
+    def _normalised(self, index: int) -> np.ndarray | str:
+        try:
+            return normalise(self.path(index), self.normalisation).ink
+        except ValueError as error:
+            return str(error)
+
+
+def _in_chunks(pool: ThreadPoolExecutor, function, count: int, size: int = 2048) -> Iterator:
+    """``map`` in order, with at most ``size`` results waiting in memory."""
+    for start in range(0, count, size):
+        yield from pool.map(function, range(start, min(start + size, count)))
+
+
+class BucketSampler(Sampler[list[int]]):
+    """Batches of lines of like width, in an order that depends on the seed and the epoch alone.
+
+    Lines are shuffled, cut into buckets of 50 batches, sorted by width within each and cut into batches, which are
+    shuffled again: little padding, and still a new mixture in every epoch.
+
+    Args:
+        widths: (len,) px of every line.
+        batch_size: lines a batch; the last may be smaller.
+        seed: of the order.
+    """
+
+    def __init__(self, widths: np.ndarray, batch_size: int, *, seed: int = 0):
+        self.widths, self.batch_size, self.seed = np.asarray(widths), batch_size, seed
+        self.drop_last = False
+        self.epoch, self.start = 0, 0
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch."""
+        return -(-len(self.widths) // self.batch_size)
+
+    def set_epoch(self, epoch: int, *, start: int = 0) -> None:
+        """Choose the epoch's order and the batch to begin with (to resume inside an epoch)."""
+        self.epoch, self.start = epoch, start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        random = np.random.default_rng((self.seed, self.epoch))
+        order = random.permutation(len(self.widths))
+        size = self.batch_size * BUCKET_BATCHES
+        batches = []
+        for first in range(0, len(order), size):
+            bucket = order[first:first + size]
+            bucket = bucket[np.argsort(self.widths[bucket], kind="stable")]
+            batches += [bucket[i:i + self.batch_size].tolist() for i in range(0, len(bucket), self.batch_size)]
+        random.shuffle(batches)
+        yield from batches[self.start:]
+
+
+def train_loader(dataset: LineDataset, charset: Charset, *, batch_size: int, seed: int = 0,
+                 workers: int = 0) -> DataLoader:
+    """Shuffled batches of like width; ``loader.batch_sampler.set_epoch`` chooses the order."""
+    return DataLoader(dataset, batch_sampler=BucketSampler(dataset.widths, batch_size, seed=seed), num_workers=workers,
+                      collate_fn=partial(ctc_collate, charset=charset), pin_memory=torch.cuda.is_available(),
+                      persistent_workers=False)
+
+
+def eval_loader(dataset: LineDataset, charset: Charset, *, batch_size: int = 64, workers: int = 0) -> DataLoader:
+    """Every line once, sorted by width so that batches hold little padding."""
+    order = np.argsort(dataset.widths, kind="stable")
+    batches = [order[i:i + batch_size].tolist() for i in range(0, len(order), batch_size)]
+    return DataLoader(dataset, batch_sampler=batches, num_workers=workers,
+                      collate_fn=partial(ctc_collate, charset=charset), pin_memory=torch.cuda.is_available())

@@ -1,0 +1,131 @@
+"""How right a recogniser is: character and word error rates over a corpus, exact match, and where the errors are.
+
+An error rate is all edits (substitutions, deletions, insertions) over all characters of the references, never a mean
+of the lines' own rates: a wrong letter weighs the same in a short line and in a long one. Special labels (an empty
+cell, EMPTY, UNREADABLE …) are no text; :func:`score` leaves them out and counts them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from hwrlib.prepare import is_special
+
+
+class Scores(NamedTuple):
+    """Corpus scores; rates are fractions."""
+
+    cer: float      # character error rate; above 1 where far too much was read
+    wer: float      # word error rate, words split at white space
+    exact: float    # share of lines read without any error
+    lines: int      # lines that were scored
+    characters: int  # reference characters that were scored
+    special: int    # lines left out because their label is special
+
+
+class Edit(NamedTuple):
+    """One step of an alignment; an absent side is the empty string."""
+
+    kind: str       # "equal", "substitute", "delete" (a character was missed) or "insert" (one was invented)
+    reference: str
+    hypothesis: str
+
+
+def cer(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Character error rate over the corpus, a fraction.
+
+    Raises:
+        ValueError: the lengths differ, or the references hold no character.
+    """
+    return _error_rate(list(references), list(hypotheses))
+
+
+def wer(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Word error rate over the corpus, a fraction; words are split at white space.
+
+    Raises:
+        ValueError: the lengths differ, or the references hold no word.
+    """
+    return _error_rate([text.split() for text in references], [text.split() for text in hypotheses])
+
+
+def exact_match(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Share of lines read without any error.
+
+    Raises:
+        ValueError: the lengths differ, or there is no line.
+    """
+    _check_pairs(references, hypotheses)
+    return float(np.mean([reference == hypothesis for reference, hypothesis in zip(references, hypotheses)]))
+
+
+def score(references: Sequence[str], hypotheses: Sequence[str]) -> Scores:
+    """All scores at once, special labels left out and counted.
+
+    Raises:
+        ValueError: the lengths differ, or no line is left to score.
+    """
+    _check_pairs(references, hypotheses)
+    pairs = [(reference, hypothesis) for reference, hypothesis in zip(references, hypotheses)
+             if not is_special(reference)]
+    if not pairs:
+        raise ValueError(f"all {len(references)} labels are special (empty, UNREADABLE …): nothing to score")
+    kept, read = zip(*pairs)
+    return Scores(cer(kept, read), wer(kept, read), exact_match(kept, read), len(pairs), sum(map(len, kept)),
+                  len(references) - len(pairs))
+
+
+def confidence_interval(references: Sequence[str], hypotheses: Sequence[str],
+                        metric: Callable[[Sequence[str], Sequence[str]], float], *, share: float = 0.95,
+                        draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """Bootstrap interval of a metric: the lines are drawn again with replacement, many times.
+
+    Args:
+        metric: :func:`cer`, :func:`wer` or :func:`exact_match`.
+        share: of the draws that the interval holds.
+    Returns:
+        Lower and upper bound, fractions.
+    Source: Bisani and Ney, *Bootstrap Estimates for Confidence Intervals in ASR Performance Evaluation* (2004).
+    """
+    _check_pairs(references, hypotheses)
+    errors, weights = _line_errors(references, hypotheses, metric)
+    rows = np.random.default_rng(seed).integers(len(errors), size=(draws, len(errors)))
+    rates = errors[rows].sum(1) / np.maximum(weights[rows].sum(1), 1)
+    low, high = np.quantile(rates, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)
+
+
+def align(reference: str, hypothesis: str) -> list[Edit]:
+    """A shortest way from the reference to the hypothesis, character by character."""
+    steps = []
+    for kind, i, i_end, j, j_end in Levenshtein.opcodes(reference, hypothesis):
+        kind = "substitute" if kind == "replace" else kind
+        for k in range(max(i_end - i, j_end - j)):
+            steps.append(Edit(kind, reference[i + k:i + k + 1] if i + k < i_end else "",
+                              hypothesis[j + k:j + k + 1] if j + k < j_end else ""))
+    return steps
+
+
+def _error_rate(references: list, hypotheses: list) -> float:
+    _check_pairs(references, hypotheses)
+    length = sum(map(len, references))
+    if length == 0:
+        raise ValueError("the references hold nothing to compare with; are all labels empty?")
+    return sum(map(Levenshtein.distance, references, hypotheses)) / length
+
+
+def _line_errors(references: Sequence[str], hypotheses: Sequence[str], metric: Callable) -> tuple:
+    """Errors and reference length of every line, in the metric's own unit."""
+    if metric is exact_match:
+        return np.array([r == h for r, h in zip(references, hypotheses)], float), np.ones(len(references))
+    units = [(r.split(), h.split()) if metric is wer else (r, h) for r, h in zip(references, hypotheses)]
+    return np.array([Levenshtein.distance(r, h) for r, h in units], float), np.array([len(r) for r, _ in units])
+
+
+def _check_pairs(references: Sequence, hypotheses: Sequence) -> None:
+    if len(references) != len(hypotheses):
+        raise ValueError(f"{len(references)} references, but {len(hypotheses)} hypotheses")
+    if len(references) == 0:
+        raise ValueError("no lines to compare")

@@ -1,0 +1,166 @@
+"""Reading: a checkpoint and any images in, texts with their confidence and the place of every character out."""
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from hwrlib import checkpoint
+from hwrlib.charset import Charset
+from hwrlib.collate import Sample, ctc_collate
+from hwrlib.decode import greedy_symbols
+from hwrlib.model import CRNN
+from hwrlib.transforms import Normalisation, Normalised, normalise
+
+ImageLike = str | Path | Image.Image | np.ndarray
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
+CHUNK = 1024   # images in memory at a time
+
+
+@dataclass(frozen=True)
+class Character:
+    """One character of a reading and where it stands."""
+
+    text: str
+    start: float        # px from the left edge of the given image
+    end: float          # px; CTC's frames mark the heart of a letter more than its edges
+    confidence: float   # 0-1, the highest probability among its frames
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read in one image."""
+
+    text: str
+    confidence: float                  # 0-1: the model's probability that the whole text is right
+    characters: tuple[Character, ...]
+
+
+class Recognizer:
+    """A trained model, ready to read images.
+
+    Args:
+        model, charset, normalisation: as :func:`hwrlib.checkpoint.load_model` gives them.
+        config: of the training, for the record.
+        metrics: of the checkpoint on the validation split, for the record.
+    """
+
+    def __init__(self, model: CRNN, charset: Charset, normalisation: Normalisation, *, config: dict | None = None,
+                 metrics: dict | None = None):
+        self.model, self.charset, self.normalisation = model.eval(), charset, normalisation
+        self.config, self.metrics = config or {}, metrics or {}
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, *, device: str | torch.device | None = None) -> "Recognizer":
+        """A recogniser from a model checkpoint.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is no checkpoint of this version, is damaged, or holds code.
+        """
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        model, charset, normalisation, about = checkpoint.load_model(path, device=device)
+        return cls(model, charset, normalisation, **about)
+
+    @classmethod
+    def latest(cls, runs_dir: str | Path = "runs", *, device: str | torch.device | None = None) -> "Recognizer":
+        """The best model of the run that saved one last.
+
+        Raises:
+            FileNotFoundError: no run of the folder has one.
+        """
+        return cls.from_checkpoint(checkpoint.find_checkpoint(checkpoint.latest_run(runs_dir)), device=device)
+
+    def read(self, images: ImageLike | Sequence[ImageLike], *, batch_size: int = 64) -> Reading | list[Reading]:
+        """Read one image or many.
+
+        Args:
+            images: a path, a PIL image or an array, or a sequence of such; any size.
+            batch_size: images that go through the model together.
+        Returns:
+            A reading for one image, a list of readings in the given order for several.
+        Raises:
+            ValueError: an image cannot be read; the message names it.
+        """
+        if isinstance(images, (str, Path, Image.Image, np.ndarray)):
+            return next(self.read_each([images], batch_size=batch_size))
+        return list(self.read_each(images, batch_size=batch_size))
+
+    def read_each(self, images: Sequence[ImageLike], *, batch_size: int = 64) -> Iterator[Reading]:
+        """As :meth:`read`, one reading at a time: memory does not grow with the number of images."""
+        remaining = iter(images)
+        with ThreadPoolExecutor(2) as pool:
+            while chunk := list(islice(remaining, CHUNK)):
+                normalised = list(pool.map(lambda image: normalise(image, self.normalisation), chunk))
+                # Lines of like width together: little padding, so less to compute.
+                order = sorted(range(len(chunk)), key=lambda i: normalised[i].ink.shape[1])
+                readings: dict[int, Reading] = {}
+                for first in range(0, len(order), batch_size):
+                    indices = order[first:first + batch_size]
+                    readings.update(zip(indices, self._read_batch([normalised[i] for i in indices])))
+                yield from (readings[i] for i in range(len(chunk)))
+
+    def log_probs(self, images: Sequence[ImageLike]) -> list[Tensor]:
+        """The frames of each image: N tensors (T, C) of natural-log probabilities, to look at or decode otherwise."""
+        log_probs, lengths = self._forward([normalise(image, self.normalisation) for image in images])
+        return [log_probs[:length, n] for n, length in enumerate(lengths.tolist())]
+
+    @torch.inference_mode()
+    def _forward(self, lines: Sequence[Normalised]) -> tuple[Tensor, Tensor]:
+        """log_probs (T, N, C) and input_lengths (N,), on the CPU."""
+        batch = ctc_collate([Sample(line.ink, "", "") for line in lines], charset=self.charset)
+        device = next(self.model.parameters()).device
+        log_probs = self.model(batch.images.to(device), batch.image_widths)
+        return log_probs.cpu(), self.model.output_lengths(batch.image_widths)
+
+    def _read_batch(self, lines: Sequence[Normalised]) -> list[Reading]:
+        log_probs, input_lengths = self._forward(lines)
+        symbols = greedy_symbols(log_probs, input_lengths)
+        confidences = _text_probabilities(log_probs, input_lengths, [[s.index for s in line] for line in symbols])
+        readings = []
+        for line, line_symbols, confidence in zip(lines, symbols, confidences):
+            characters = tuple(self._character(symbol, line) for symbol in line_symbols)
+            readings.append(Reading("".join(c.text for c in characters), confidence, characters))
+        return readings
+
+    def _character(self, symbol, line: Normalised) -> Character:
+        pixels = self.model.stride / line.scale   # of the given image, a frame
+        return Character(self.charset.decode([symbol.index]), line.left + symbol.first_frame * pixels,
+                         line.left + (symbol.last_frame + 1) * pixels, symbol.confidence)
+
+
+def find_images(source: str | Path) -> list[Path]:
+    """The images that a file, a folder or a glob pattern names, sorted.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    path = Path(source)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]
+    else:
+        found = [entry for entry in path.parent.glob(path.name) if entry.is_file()]
+    if not found:
+        raise FileNotFoundError(f"{source}: no image there; give a file, a folder of images or a pattern "
+                                "such as 'scans/*.png'")
+    return sorted(found)
+
+
+def _text_probabilities(log_probs: Tensor, input_lengths: Tensor, texts: list[list[int]]) -> list[float]:
+    """P(text | image) of each text: the sum over all of its paths, which is CTC's loss read backwards."""
+    lengths = torch.tensor([len(text) for text in texts])
+    targets = torch.zeros(len(texts), max(int(lengths.max()), 1), dtype=torch.int64)
+    for n, text in enumerate(texts):
+        targets[n, :len(text)] = torch.tensor(text, dtype=torch.int64)
+    losses = F.ctc_loss(log_probs, targets, input_lengths, lengths, reduction="none")
+    return [min(math.exp(-loss), 1.0) for loss in losses.tolist()]

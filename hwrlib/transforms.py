@@ -1,0 +1,207 @@
+"""Images on their way to the model: :func:`normalise` is for every image, at training and at reading alike;
+:func:`augment` is for training only and works on whole batches, on the device that trains.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torch import Tensor
+
+MAX_PIXELS = 50_000_000      # a larger image is refused: no line of writing needs it, a decompression bomb does
+MIN_CONTRAST = 24            # grey levels between paper and ink; less is taken for an empty image
+INK_LEVEL = 96               # of 255; a row or column without a pixel of this much ink is margin
+MARGIN = 3                   # px of paper left around the ink before scaling
+
+cv2.setNumThreads(1)         # images are small, and the threads are needed elsewhere
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How images become model input; saved in every checkpoint, so that reading does what training did.
+
+    Args:
+        height: px of the result.
+        max_width, min_width: px; a wider line is squeezed, a narrower one padded with paper.
+        max_stretch: where a line is squeezed to ``max_width``, its height may be scaled this much more than its width.
+    """
+
+    height: int = 48
+    max_width: int = 256
+    min_width: int = 32
+    max_stretch: float = 1.7
+
+    def as_dict(self) -> dict[str, Any]:
+        """All values by name."""
+        return asdict(self)
+
+
+class Normalised(NamedTuple):
+    """A normalised image and the way back to the pixels of the original."""
+
+    ink: np.ndarray   # (height, W) uint8, 0 is paper, 255 full ink
+    left: float       # px of the original at which column 0 begins
+    scale: float      # columns of ``ink`` a px of the original
+
+
+def to_grey(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
+    """Any image as (H, W) uint8 greyscale: EXIF rotation applied, transparency laid on white, 16 bit scaled to 8.
+
+    Args:
+        image: a path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4): uint8, or float in 0 … 1.
+    Raises:
+        ValueError: the file is no readable image, or the array has another shape; the message names it.
+    """
+    if isinstance(image, (str, Path)):
+        try:
+            with Image.open(image) as opened:
+                return _pil_to_grey(opened)
+        except FileNotFoundError:
+            raise ValueError(f"{image}: there is no such file") from None
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{image}: not a readable image ({error}); convert it to PNG or JPEG, or leave it out"
+                             ) from error
+    if isinstance(image, Image.Image):
+        return _pil_to_grey(image)
+    array = np.asarray(image)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or array.size == 0 or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise ValueError(f"an array of shape {array.shape} is no image; give (H, W), (H, W, 3) or (H, W, 4)")
+    if np.issubdtype(array.dtype, np.floating):
+        array = (np.clip(np.nan_to_num(array), 0, 1) * 255).round()
+    elif array.dtype == np.uint16:
+        array = array >> 8
+    return _pil_to_grey(Image.fromarray(array.astype(np.uint8)))
+
+
+def _pil_to_grey(image: Image.Image) -> np.ndarray:
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"{image.width} x {image.height} px exceed the limit of {MAX_PIXELS:,} px")
+    if image.format == "JPEG":
+        image.draft("L", None)      # decode the luminance alone
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        wide = np.asarray(image, dtype=np.float64)
+        return (wide / max(wide.max(), 1) * 255).astype(np.uint8) if wide.max() > 255 else wide.clip(0).astype(np.uint8)
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("L"))
+
+
+def normalise(image: Image.Image | np.ndarray | str | Path, normalisation: Normalisation) -> Normalised:
+    """Ink on paper at the model's height: contrast stretched, blank margins cut off, aspect kept as far as it fits.
+
+    Args:
+        image: whatever :func:`to_grey` takes.
+        normalisation: the sizes.
+    Returns:
+        The image as ink and its place in the original.
+    Raises:
+        ValueError: the image cannot be read.
+    """
+    ink = _ink(to_grey(image))
+    top, bottom, left, right = _inked_box(ink)
+    ink = ink[top:bottom, left:right]
+    height, width = ink.shape
+    scale = min(normalisation.height / height, normalisation.max_width / width)
+    new_width = min(max(round(width * scale), 1), normalisation.max_width)
+    new_height = min(max(round(height * scale * normalisation.max_stretch), 1), normalisation.height)
+    # Averaging is right where an image shrinks; where it grows, averaging would only repeat pixels.
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    resized = cv2.resize(ink, (new_width, new_height), interpolation=method)
+    canvas = np.zeros((normalisation.height, max(new_width, normalisation.min_width)), np.uint8)
+    offset = (normalisation.height - new_height) // 2
+    canvas[offset:offset + new_height, :new_width] = resized
+    return Normalised(canvas, float(left), new_width / width)
+
+
+def _ink(grey: np.ndarray) -> np.ndarray:
+    """0 for paper to 255 for the darkest strokes; white writing on black is turned round first."""
+    histogram = np.bincount(grey.ravel()[::max(grey.size // 50_000, 1)], minlength=256)
+    cumulated = np.cumsum(histogram) / histogram.sum()
+    paper = int(np.searchsorted(cumulated, 0.5))
+    if paper < 128 and cumulated[255] - cumulated[min(paper + MIN_CONTRAST, 255)] > 0:
+        grey, cumulated, paper = 255 - grey, 1 - np.r_[0, cumulated[:-1]][::-1], 255 - paper
+    darkest = int(np.searchsorted(cumulated, 0.005))
+    contrast = max(paper - darkest, 0)
+    if contrast < MIN_CONTRAST:
+        darkest = min(int(grey.min()), paper)      # a few faint strokes may still be there
+        contrast = max(paper - darkest, MIN_CONTRAST)
+    return np.clip((paper - grey.astype(np.int16)) * (255 / contrast), 0, 255).astype(np.uint8)
+
+
+def _inked_box(ink: np.ndarray) -> tuple[int, int, int, int]:
+    """Top, bottom, left, right of the ink with a small margin; the whole image where there is none."""
+    rows = np.flatnonzero(ink.max(axis=1) >= INK_LEVEL)
+    columns = np.flatnonzero(ink.max(axis=0) >= INK_LEVEL)
+    if len(rows) == 0:
+        return 0, ink.shape[0], 0, ink.shape[1]
+    return (max(rows[0] - MARGIN, 0), min(rows[-1] + 1 + MARGIN, ink.shape[0]),
+            max(columns[0] - MARGIN, 0), min(columns[-1] + 1 + MARGIN, ink.shape[1]))
+
+
+def augment(images: Tensor, strength: float = 1.0) -> Tensor:
+    """Another way of writing the same text: every image bent, slanted, moved, thickened or thinned by chance.
+
+    All of a batch at once, on its device, drawn from torch's global random state.
+
+    Args:
+        images: (N, 1, H, W) uint8 ink, 0 is paper; what moves in from outside is paper.
+        strength: 0 leaves the images as they are; 1 is right for real handwriting.
+    Returns:
+        (N, 1, H, W) float ink in 0 … 1.
+    """
+    images = images.float() / 255
+    if strength == 0:
+        return images
+    images = F.grid_sample(images, _warped_grid(images, strength), align_corners=False)
+    return _vary_strokes(images, strength)
+
+
+def _warped_grid(images: Tensor, strength: float) -> Tensor:
+    """A sampling grid (N, H, W, 2): scale, slant, rotation and shift, and a coarse elastic field on top."""
+    n, _, height, width = images.shape
+    device = images.device
+
+    def spread(limit: float) -> Tensor:
+        return (torch.rand(n, device=device) * 2 - 1) * limit * strength
+
+    aspect = width / height
+    slant, turn = spread(0.35), spread(0.03)
+    theta = torch.zeros(n, 2, 3, device=device)
+    theta[:, 0, 0] = 1 + spread(0.12)
+    theta[:, 0, 1] = slant / aspect
+    theta[:, 0, 2] = spread(0.03)
+    theta[:, 1, 0] = turn * aspect
+    theta[:, 1, 1] = 1 + spread(0.15)
+    theta[:, 1, 2] = spread(0.12)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    knots = (torch.rand(n, 2, 4, max(width // 24, 2), device=device) * 2 - 1) * strength
+    knots[:, 0] *= 5 / width       # up to 2.5 px to the sides
+    knots[:, 1] *= 6 / height      # up to 3 px up and down
+    field = F.interpolate(knots, size=(height, width), mode="bilinear", align_corners=True)
+    return grid + field.permute(0, 2, 3, 1)
+
+
+def _vary_strokes(images: Tensor, strength: float) -> Tensor:
+    """A third of the strokes grow thicker, a third thinner, by up to a pixel; the ink fades by up to a third."""
+    n = len(images)
+    amount = ((torch.rand(n, 1, 1, 1, device=images.device) * 3 - 1.5) * strength).clamp(-1, 1)
+    padded = F.pad(images, (1, 1, 1, 1))
+    grown, shrunk = (_of_neighbours(padded, torch.maximum), _of_neighbours(padded, torch.minimum))
+    images = images + amount.clamp(min=0) * (grown - images) * 0.5 + amount.clamp(max=0) * (images - shrunk) * 0.5
+    return images * (1 - 0.3 * strength * torch.rand(n, 1, 1, 1, device=images.device)).clamp(min=0.1)
+
+
+def _of_neighbours(padded: Tensor, extreme: Callable) -> Tensor:
+    """The extreme of each pixel and its eight neighbours: (N, 1, H + 2, W + 2) -> (N, 1, H, W)."""
+    rows = extreme(extreme(padded[:, :, :-2], padded[:, :, 1:-1]), padded[:, :, 2:])
+    return extreme(extreme(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])

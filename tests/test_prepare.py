@@ -1,0 +1,364 @@
+"""hwrlib.prepare: label rules, splits, hostile archives, all or nothing on disk."""
+
+import io
+import json
+import os
+import stat
+import struct
+import subprocess
+import sys
+import unicodedata
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hwrlib import prepare
+from hwrlib.prepare import ArchiveError, is_special, prepare_kaggle, prepare_layout, prepare_own, read_labels
+
+
+def image_bytes(kind="JPEG", grey=255):
+    file = io.BytesIO()
+    Image.new("L", (40, 16), grey).save(file, kind)
+    return file.getvalue()
+
+
+IMAGE = image_bytes()
+HEADER = "FILENAME,IDENTITY\n"
+
+
+def kaggle_files(rows=4, base="", **tables):
+    """Name -> bytes in Kaggle's layout: `rows` good rows a split, then the rows given for a split in `tables`."""
+    files = {}
+    for split in prepare.SPLITS:
+        names = [f"{split.upper()}_{i}.jpg" for i in range(rows)]
+        table = HEADER + "".join(f"{name},NAME {i}\n" for i, name in enumerate(names)) + tables.get(split, "")
+        files[f"{base}written_name_{split}_v2.csv"] = table.encode()
+        files |= {f"{base}{split}_v2/{split}/{name}": IMAGE for name in names}
+    return files
+
+
+def make_zip(path, files, *more):
+    """A zip of `files`, then of the (ZipInfo or name, bytes) pairs in `more`, names unchecked."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in [*files.items(), *more]:
+            archive.writestr(name, data)
+    return path
+
+
+def make_folder(path, files):
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+def everything_under(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+# --- Labels ---
+
+
+def test_read_labels_keeps_text_that_pandas_takes_for_missing(tmp_path):
+    (tmp_path / "a.csv").write_text(HEADER + "1.jpg,NULL\n2.jpg,NA\n3.jpg,nan\n4.jpg,\n5.jpg\n6.jpg,007\n")
+    assert read_labels(tmp_path / "a.csv")["IDENTITY"].tolist() == ["NULL", "NA", "nan", "", "", "007"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_read_labels_separators_encodings_line_ends(tmp_path, encoding, separator, newline):
+    lines = [["image", "texte", "main"], ["é.png", ' "Élan, à 3 €; ""là""" '.strip(), "NA"], [], ["b.png", "  où ", ""]]
+    (tmp_path / "t.csv").write_bytes(newline.join(separator.join(line) for line in lines).encode(encoding))
+    table = read_labels(tmp_path / "t.csv", filename_column="image", text_column="texte", extra_columns=("main",))
+    assert table.values.tolist() == [["é.png", 'Élan, à 3 €; "là"', "NA"], ["b.png", "où", ""]]
+    assert list(table.columns) == ["FILENAME", "IDENTITY", "main"]
+
+
+def test_read_labels_latin1_and_nfc(tmp_path):
+    (tmp_path / "t.csv").write_bytes(HEADER.encode() + b"a.png,\x81\xe9\n")  # 0x81 is not in cp1252
+    assert read_labels(tmp_path / "t.csv")["IDENTITY"][0] == "\x81é"
+    (tmp_path / "t.tsv").write_text("FILENAME\tIDENTITY\n" + unicodedata.normalize("NFD", "é.png\tété, là"), "utf-8")
+    assert read_labels(tmp_path / "t.tsv").values.tolist() == [["é.png", "été, là"]]
+
+
+@pytest.mark.parametrize("content, message", [
+    ("file,text\na,b\n", r"t\.csv: no column 'FILENAME'; the columns there are 'file', 'text'"),
+    ("", "empty"),
+    (HEADER + "a.png,one, two\n", "line 2: 3 cells under 2 columns; quote"),
+    (HEADER + 'a.png,"never closed\nb.png,b\n', "line 3"),
+])
+def test_read_labels_errors_name_file_and_line(tmp_path, content, message):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_labels(tmp_path / "t.csv")
+
+
+def test_special_labels():
+    assert all(map(is_special, ["", "  ", "EMPTY", "empty", " Unreadable ", "NONE", "Blank", "illisible"]))
+    assert not any(map(is_special, ["nan", "NULL", "NA", "NOM", "EMPTYS", "-"]))
+
+
+# --- Kaggle and the layout ---
+
+
+@pytest.mark.parametrize("base", ["", "handwriting-recognition/"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_kaggle_is_cleaned_and_counted(tmp_path, base, packed):
+    special = "".join(f"TRAIN_{i}.jpg,{text}\n" for i, text in enumerate(["", "EMPTY", "Unreadable", "none", "BLANK"]))
+    more = "TRAIN_0.jpg,again\ngone.jpg,X\n../TRAIN_0.jpg,X\nC:\\a.jpg,X\nnote.txt,X\nbad.jpg,X\n"
+    files = kaggle_files(12, base, train=special + 'TRAIN_1.jpg,ILLISIBLE\n"TRAIN_2.jpg","a\nb"\nx.jpg,É né\n' + more)
+    folder = f"{base}train_v2/train/"
+    files |= {folder + "x.jpg": IMAGE, folder + "alone.jpg": IMAGE, folder + "note.txt": b"x", folder + "bad.jpg": b"x",
+              base + ".DS_Store": b"x", f"__MACOSX/{folder}._TRAIN_0.jpg": b"x"}
+    source = make_zip(tmp_path / "k.zip", files) if packed else make_folder(tmp_path / "k", files)
+    report = prepare_kaggle(source, tmp_path / "out")
+    train = report.splits["train"]
+    assert (train.read, train.kept, train.without_row) == (26, 13, 1)
+    assert train.left_out == {
+        "empty label": 1, "label EMPTY": 1, "label UNREADABLE": 1, "label NONE": 1, "label BLANK": 1,
+        "label ILLISIBLE": 1, "control character in label": 1, "duplicate file name": 1, "image missing": 1,
+        "unsafe file name": 2, "unsupported suffix '.txt'": 1, "unreadable image": 1}
+    table = read_labels(tmp_path / "out" / "train.csv")
+    assert table.values.tolist()[-1] == ["x.jpg", "É né"] and "nan" not in set(table["IDENTITY"])
+    assert sorted(table["FILENAME"]) == everything_under(tmp_path / "out" / "train")
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["splits"]["train"]["left_out"]["label NONE"] == 1
+    assert "label UNREADABLE" in str(report) and report.refused == {}
+
+
+def test_layout_from_zip(tmp_path):
+    files = {f"{split}.csv": (HEADER + 'a.jpg,"Oui, NULL"\nb.jpg,nan\n').encode() for split in prepare.SPLITS}
+    files |= {f"{split}/{name}.jpg": IMAGE for split in prepare.SPLITS for name in "ab"}
+    prepare_layout(make_zip(tmp_path / "l.zip", files), tmp_path / "out")
+    assert read_labels(tmp_path / "out" / "test.csv")["IDENTITY"].tolist() == ["Oui, NULL", "nan"]
+
+
+def test_missing_table_and_wrong_source(tmp_path):
+    files = kaggle_files()
+    del files["written_name_test_v2.csv"]
+    with pytest.raises(ValueError, match="holds no written_name_test_v2.csv"):
+        prepare_kaggle(make_zip(tmp_path / "k.zip", files), tmp_path / "out")
+    (tmp_path / "x.zip").write_bytes(b"not a zip")
+    with pytest.raises(ArchiveError, match="not a zip"):
+        prepare_kaggle(tmp_path / "x.zip", tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="no such"):
+        prepare_kaggle(tmp_path / "none.zip", tmp_path / "out")
+
+
+def test_empty_split_or_half_lost_is_an_error_with_the_report(tmp_path):
+    with pytest.raises(ValueError, match="(?s)train: only 4 of 9 rows are left.*image missing"):
+        prepare_kaggle(make_folder(tmp_path / "a", kaggle_files(train="no.jpg,X\n" * 5)), tmp_path / "out")
+    with pytest.raises(ValueError, match="train: no rows are left"):
+        prepare_kaggle(make_folder(tmp_path / "b", kaggle_files(0)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# --- Hostile archives ---
+
+
+@pytest.mark.parametrize("name, reason", [
+    ("../escape.jpg", "unsafe name"), ("train_v2/train/../../../escape.jpg", "unsafe name"),
+    ("/escape.jpg", "unsafe name"), ("train_v2\\train\\escape.jpg", "unsafe name"), ("C:/escape.jpg", "unsafe name"),
+    ("train_v2/train/escape.jpg", "link or device"), ("train_v2/train/./TRAIN_0.jpg", "duplicate name"),
+    ("train_v2/train/TRAIN_0.jpg", "duplicate name"),
+])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_hostile_members_are_refused_and_counted(tmp_path, name, reason):
+    info = zipfile.ZipInfo(name)
+    info.external_attr = ((stat.S_IFLNK if reason.startswith("link") else stat.S_IFREG) | 0o644) << 16
+    (tmp_path / "in").mkdir()
+    source = make_zip(tmp_path / "in" / "k.zip", kaggle_files(train="escape.jpg,X\n"), (info, b"/etc/passwd"))
+    report = prepare_kaggle(source, tmp_path / "in" / "out")
+    assert report.refused == {reason: 1}
+    assert report.splits["train"].left_out == {"image missing": 1}
+    assert (tmp_path / "in" / "out" / "train" / "TRAIN_0.jpg").read_bytes() == IMAGE
+    assert not [path for path in tmp_path.rglob("*escape*")]
+    assert os.listdir(tmp_path) == ["in"] and sorted(os.listdir(tmp_path / "in")) == ["k.zip", "out"]
+
+
+def test_nul_and_encrypted_members_are_refused(tmp_path):
+    source = make_zip(tmp_path / "k.zip", kaggle_files(), ("train_v2/train/aZ.jpg", IMAGE), ("secret.jpg", IMAGE))
+    data = source.read_bytes().replace(b"train/aZ.jpg", b"train/a\0.jpg")
+    place = data.index(b"PK\1\2", data.rindex(b"train/a\0.jpg"))  # the central record after it: secret.jpg
+    source.write_bytes(data[:place + 8] + b"\1" + data[place + 9:])
+    assert prepare_kaggle(source, tmp_path / "out").refused == {"unsafe name": 1, "encrypted": 1}
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_packers_that_inflate_without_bound_are_refused(tmp_path, compression):
+    source = make_zip(tmp_path / "k.zip", kaggle_files())
+    with zipfile.ZipFile(source, "a", compression) as archive:
+        archive.writestr("train_v2/train/x.jpg", IMAGE)
+    assert prepare_kaggle(source, tmp_path / "out").refused == {"packed neither stored nor deflated": 1}
+
+
+def bombed(path, name, data):
+    """Kaggle's layout with `data` in the place of one of its members."""
+    return make_zip(path, {**kaggle_files(), name: data})
+
+
+def test_bombs_are_refused_by_member_and_limit(tmp_path, monkeypatch):
+    zeros, noise = bytes(5 * prepare.MB), np.random.default_rng(0).bytes(5 * prepare.MB)
+    member, table = "train_v2/train/TRAIN_1.jpg", "written_name_train_v2.csv"
+    monkeypatch.setattr(prepare, "IMAGE_LIMIT", 4 * prepare.MB)
+    with pytest.raises(ArchiveError, match="TRAIN_1.jpg' unpacks to 5 MB, the limit is 4 MB"):
+        prepare_kaggle(bombed(tmp_path / "a.zip", member, noise), tmp_path / "out")
+    with pytest.raises(ArchiveError, match=f"{table}' unpacks to more than 200 times"):
+        prepare_kaggle(bombed(tmp_path / "b.zip", table, zeros), tmp_path / "out")
+    monkeypatch.setattr(prepare, "TOTAL_LIMIT", 4 * prepare.MB)
+    with pytest.raises(ArchiveError, match="unpacks to 5 MB .largest: '.*TRAIN_1.jpg'., the limit is 4 MB"):
+        prepare_kaggle(bombed(tmp_path / "c.zip", member, noise), tmp_path / "out")
+    assert sorted(os.listdir(tmp_path)) == ["a.zip", "b.zip", "c.zip"]
+
+
+def test_lying_size_is_refused(tmp_path, monkeypatch):
+    """A member that declares 100 bytes and holds 5 MB: never read past what it declared, and the archive refused."""
+    source = bombed(tmp_path / "k.zip", "train_v2/train/TRAIN_1.jpg", bytes(5 * prepare.MB))
+    source.write_bytes(source.read_bytes().replace(struct.pack("<L", 5 * prepare.MB), struct.pack("<L", 100)))
+    with pytest.raises(ArchiveError, match="TRAIN_1.jpg' is damaged"):
+        prepare_kaggle(source, tmp_path / "out")
+    assert os.listdir(tmp_path) == ["k.zip"]
+
+
+def test_read_stops_at_the_limit_whatever_was_declared(tmp_path):
+    make_folder(tmp_path, {"big.jpg": bytes(3 * prepare.MB)})
+    with pytest.raises(ArchiveError, match="big.jpg' is larger than the limit of 2 MB"):
+        prepare._open_source(tmp_path).read("big.jpg", 2 * prepare.MB)
+
+
+def test_links_of_a_folder_are_not_followed(tmp_path):
+    folder = make_folder(tmp_path / "k", kaggle_files(train="link.jpg,X\nfar/x.jpg,Y\n"))
+    make_folder(tmp_path / "far", {"x.jpg": IMAGE})
+    (folder / "train_v2/train/link.jpg").symlink_to(tmp_path / "far" / "x.jpg")
+    (folder / "train_v2/train/far").symlink_to(tmp_path / "far")
+    report = prepare_kaggle(folder, tmp_path / "out")
+    assert report.refused == {"link": 2} and report.splits["train"].left_out == {"image missing": 2}
+
+
+# --- Your own ---
+
+
+def own_set(folder, count=60, header="scan;texte;main\n"):
+    """`count` images in subfolders and a semicolon table in latin-1 with CRLF: 12 writers of unequal size."""
+    names = [f"page {i % 3}/l{i}.png" for i in range(count)]
+    make_folder(folder / "images", {name: image_bytes("PNG", i) for i, name in enumerate(names)})
+    lines = [f"{name};été {i};w{int(i ** 0.6)}\n" for i, name in enumerate(names)]
+    (folder / "t.csv").write_bytes((header + "".join(lines)).replace("\n", "\r\n").encode("latin-1"))
+    return dict(images=folder / "images", table=folder / "t.csv", filename_column="scan", text_column="texte")
+
+
+def test_own_by_fraction_is_reproducible(tmp_path):
+    own = own_set(tmp_path)
+    reports = [prepare_own(**own, out=tmp_path / name, seed=seed) for name, seed in [("a", 1), ("b", 1), ("c", 2)]]
+    assert [reports[0].splits[split].kept for split in ("table", *prepare.SPLITS)] == [60, 48, 6, 6]
+    tables = [(tmp_path / name / "test.csv").read_bytes() for name in "abc"]
+    assert tables[0] == tables[1] != tables[2]
+    for split in prepare.SPLITS:  # every text still beside its own image
+        for name, text in read_labels(tmp_path / "a" / f"{split}.csv").values:
+            with Image.open(tmp_path / "a" / split / name) as image:
+                assert f"été {image.getpixel((0, 0))}" == text
+
+
+def test_own_never_splits_a_group(tmp_path):
+    prepare_own(**own_set(tmp_path), out=tmp_path / "out", group_column="main", validation=0.2, test=0.2)
+    writer = {f"été {i}": int(i ** 0.6) for i in range(60)}
+    texts = [read_labels(tmp_path / "out" / f"{split}.csv")["IDENTITY"] for split in prepare.SPLITS]
+    groups = [{writer[text] for text in split} for split in texts]
+    assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
+    assert sum(map(len, texts)) == 60 and all(abs(len(t) - n) <= 3 for t, n in zip(texts, (36, 12, 12)))
+
+
+def test_own_can_group_by_its_text(tmp_path):
+    images = make_folder(tmp_path / "images", {f"{i}.jpg": IMAGE for i in range(30)})
+    (tmp_path / "t.csv").write_text(HEADER + "".join(f"{i}.jpg,text {i % 6}\n" for i in range(30)))
+    prepare_own(images, tmp_path / "t.csv", tmp_path / "out", group_column="IDENTITY")
+    texts = [set(read_labels(tmp_path / "out" / f"{split}.csv")["IDENTITY"]) for split in prepare.SPLITS]
+    assert sum(map(len, texts)) == len(set.union(*texts)) == 6
+    with pytest.raises(ValueError, match="'IDENTITY', which is a column of the result already"):
+        read_labels(tmp_path / "t.csv", extra_columns=("IDENTITY",))
+
+
+def test_groups_too_few_or_just_enough(tmp_path):
+    own = own_set(tmp_path, 8)  # writers 0 to 3
+    assert prepare_own(**own, out=tmp_path / "a", group_column="main").splits["test"].kept > 0
+    splits = prepare.split_groups(["a"] * 9 + ["b"] * 9 + ["c"] * 9, validation=0.1, test=0.1, seed=0)
+    assert set(splits) == set(prepare.SPLITS)
+    with pytest.raises(ValueError, match="2 groups cannot fill 3 splits"):
+        prepare.split_groups(["a", "b", "a", "b"], validation=0.1, test=0.1, seed=0)
+    with pytest.raises(ValueError, match="sum to less than 1"):
+        prepare.split_groups([1, 2, 3], validation=0.5, test=0.5, seed=0)
+
+
+def test_own_names_without_suffix_with_backslashes_and_escaping(tmp_path):
+    names = ["a.jpg", "b.PNG", "s/c.jpg", "s__c.jpg", "S/C.jpg"]
+    images = make_folder(tmp_path / "images", {name: IMAGE for name in names})
+    make_folder(tmp_path, {"secret.jpg": IMAGE})
+    rows = ["a,1", "b,2", "s\\c,3", "./s__c.jpg,4", "S/C.jpg,5", "../secret,6", f"{tmp_path}/secret.jpg,7"]
+    (tmp_path / "t.csv").write_text(HEADER + "\n".join(rows))
+    report = prepare_own(images, tmp_path / "t.csv", tmp_path / "out")
+    assert report.splits["table"].left_out == {"unsafe file name": 2}
+    written = [path.name.casefold() for split in prepare.SPLITS for path in (tmp_path / "out" / split).iterdir()]
+    assert len(written) == 5 and not any("secret" in name for name in written)
+    used = set()
+    flat = [prepare._flat_name(name, used) for name in names + ["x" * 300 + ".jpg"]]
+    assert flat[:5] == ["a.jpg", "b.PNG", "s__c.jpg", "s__c_2.jpg", "S__C_3.jpg"] and len(flat[5]) == 100
+
+
+# --- All or nothing ---
+
+
+def test_out_is_replaced_only_when_asked_and_only_a_set(tmp_path):
+    source, out = make_folder(tmp_path / "k", kaggle_files()), tmp_path / "out"
+    out.mkdir()
+    prepare_kaggle(source, out)  # an empty folder is no obstacle
+    (out / "old.txt").touch()
+    with pytest.raises(FileExistsError, match="not empty"):
+        prepare_kaggle(source, out)
+    prepare_kaggle(source, out, overwrite=True)
+    assert not (out / "old.txt").exists() and (out / "train.csv").exists()
+    make_folder(tmp_path / "home", {"thesis.txt": b"x"})
+    with pytest.raises(FileExistsError, match="not a data set"):
+        prepare_kaggle(source, tmp_path / "home", overwrite=True)
+    with pytest.raises(ValueError, match="holds the source"):
+        prepare_kaggle(source, tmp_path, overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == ["home", "k", "out"]
+
+
+def test_failure_leaves_the_old_set_and_no_trace(tmp_path, monkeypatch):
+    source, out = make_folder(tmp_path / "k", kaggle_files()), tmp_path / "out"
+    prepare_kaggle(source, out)
+    before = everything_under(out)
+    monkeypatch.setattr(prepare, "_is_image", lambda data: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        prepare_kaggle(source, out, overwrite=True)
+    assert everything_under(out) == before and sorted(os.listdir(tmp_path)) == ["k", "out"]
+
+
+def test_kill_leaves_no_set_and_the_next_run_cleans_up(tmp_path):
+    source = make_folder(tmp_path / "k", kaggle_files())
+    code = ("import os, sys; from hwrlib import prepare; calls = []\n"
+            "prepare._is_image = lambda data: calls.append(1) or len(calls) < 6 or os._exit(9)\n"
+            "prepare.prepare_kaggle(sys.argv[1], sys.argv[2])")
+    killed = subprocess.run([sys.executable, "-c", code, source, tmp_path / "out"], cwd=Path(__file__).parents[1])
+    left = sorted(os.listdir(tmp_path))
+    assert killed.returncode == 9 and left[0] == "k" and left[1].startswith("out.partial-") and len(left) == 2
+    prepare_kaggle(source, tmp_path / "out")
+    assert sorted(os.listdir(tmp_path)) == ["k", "out"]
+
+
+# --- Command line ---
+
+
+def test_command_line(tmp_path, capsys):
+    own_set(tmp_path)
+    arguments = ["own", str(tmp_path / "images"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "out")]
+    columns = ["--filename-column", "scan", "--text-column", "texte", "--group-column", "main"]
+    assert prepare.main([*arguments, *columns]) == 0
+    assert "rows read" in capsys.readouterr().out
+    assert prepare.main([*arguments, "--text-column", "text", "--overwrite"]) == 2
+    error = capsys.readouterr().err
+    assert "no column 'FILENAME'; the columns there are 'scan', 'texte', 'main'" in error and "Traceback" not in error
+    assert prepare.main(["kaggle", str(tmp_path / "none.zip"), "--out", str(tmp_path / "x")]) == 2

@@ -1,0 +1,164 @@
+"""The rendered data set: deterministic, its splits disjoint, its labels and images plausible."""
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hwrlib import glyphs, synthetic
+from hwrlib.synthetic import generate, load_fonts, make_hand, name_pools, plan, render_name, to_label
+
+COUNTS = {"train": 60, "validation": 10, "test": 20}
+FEW = ["school-0", "school-1"]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "synthetic"
+    generate(folder, **COUNTS)
+    return folder
+
+
+def test_layout(made):
+    for split, count in COUNTS.items():
+        rows = list(csv.DictReader(open(made / f"{split}.csv", encoding="utf-8", newline="")))
+        assert len(rows) == count and list(rows[0]) == ["FILENAME", "IDENTITY"]
+        assert sorted(row["FILENAME"] for row in rows) == sorted(p.name for p in (made / split).iterdir())
+        for row in rows:
+            assert row["IDENTITY"] and set(row["IDENTITY"]) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ '-")
+
+
+def test_images_look_like_the_forms(made):
+    inks = []
+    for path in (made / "train").iterdir():
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert image.ndim == 2 and image.dtype == np.uint8
+        assert 14 <= image.shape[0] <= 72 and image.shape[1] in (284, 324, 388)
+        assert np.median(image) >= 250  # white paper
+        inks.append((image < 128).mean())
+        assert ((image > 60) & (image < 195)).mean() < 0.08  # nearly binary
+    assert 0.01 < np.median(inks) < 0.08 and max(inks) < 0.2
+
+
+def test_same_seed_same_bytes(made, tmp_path):
+    generate(tmp_path / "again", **COUNTS)
+    assert files_of(tmp_path / "again") == files_of(made)
+
+
+def test_other_seed_other_images(made, tmp_path):
+    generate(tmp_path / "other", **COUNTS, seed=1)
+    assert files_of(tmp_path / "other")["train/TRAIN_00001.jpg"] != files_of(made)["train/TRAIN_00001.jpg"]
+
+
+def test_splits_share_no_name():
+    pools = name_pools(0)
+    labels = {split: {to_label(text) for text in pool.texts} for split, pool in pools.items()}
+    assert sum(map(len, labels.values())) == len(set.union(*labels.values()))
+    assert {len(p.texts) == len(p.cumulated) for p in pools.values()} == {True}
+    assert len(labels["train"]) > 9000 and len(labels["test"]) > 1000
+
+
+def test_plans_share_no_label_and_no_hand():
+    plans = {split: plan(split, 4000, seed=3) for split in synthetic.SPLITS}
+    for field in (lambda sample: to_label(sample.text), lambda sample: sample.hand):
+        seen = [{field(sample) for sample in samples} for samples in plans.values()]
+        assert sum(map(len, seen)) == len(set.union(*seen))
+    assert any("-" in sample.text for sample in plans["train"]) and any(" " in s.text for s in plans["train"])
+
+
+def test_names_are_drawn_by_tempered_frequency():
+    texts = [sample.text for sample in plan("train", 6000)]
+    assert 2000 < len(set(texts)) < 5900  # tails appear, and the frequent ones repeat
+    assert max(texts.count(text) for text in set(texts[:500])) >= 4
+
+
+def test_hands_differ_and_are_reproducible():
+    fonts = load_fonts(FEW)
+    first, again, other = (make_hand(np.random.default_rng([0, n]), fonts) for n in (1, 1, 2))
+    assert np.array_equal(first.shapes, again.shapes) and first.pen == again.pen
+    assert not np.array_equal(first.shapes, other.shapes) and first.pen != other.pen
+    images = [render_name("NOÉMIE", hand, np.random.default_rng(5)) for hand in (first, again)]
+    assert np.array_equal(*images)
+
+
+WRITABLE = ["I", "LE GOFF", "D'ARTAGNAN", "JEAN-PIERRE", "Zoë", "FRANÇOISE", "W" * 25, "ŒUVRARD"]
+
+
+@pytest.mark.parametrize("text", WRITABLE)
+def test_every_kind_of_text_is_written(text):
+    fonts = load_fonts(FEW)
+    for number in range(12):
+        rng = np.random.default_rng(number)
+        image = render_name(text, make_hand(rng, fonts), rng)
+        assert image.min() < 128
+
+
+def test_refuses_what_it_cannot_write():
+    hand = make_hand(np.random.default_rng(0), load_fonts(FEW))
+    with pytest.raises(ValueError, match=r"cannot write \['7'\]"):
+        render_name("R7", hand, np.random.default_rng(0))
+
+
+def test_labels_drop_accents():
+    assert to_label("Noël") == "NOEL" and to_label("François d’Œ") == "FRANCOIS D'OE"
+
+
+def test_reduced_font_list(tmp_path):
+    generate(tmp_path / "few", train=5, validation=0, test=0, alphabets=FEW)
+    assert json.loads((tmp_path / "few/synthetic.json").read_text())["alphabets"] == FEW
+    assert len(list((tmp_path / "few/train").iterdir())) == 5
+
+
+def test_no_fonts_and_missing_fonts_are_named(monkeypatch):
+    with pytest.raises(ModuleNotFoundError, match="pip install"):
+        load_fonts([])
+    with pytest.raises(ValueError, match="unknown alphabet 'comic'"):
+        load_fonts(["comic"])
+    monkeypatch.setitem(glyphs.SOURCES, "gone", ("fontpkg_gone", "Gone.ttf"))
+    assert "gone" not in glyphs.available_alphabets()
+    with pytest.raises(ModuleNotFoundError, match="fontpkg_gone"):
+        load_fonts(["gone"])
+
+
+def test_finished_folder_is_reused_and_replaced(tmp_path):
+    few = {"train": 3, "validation": 1, "test": 1, "alphabets": FEW}
+    out = tmp_path / "set"
+    assert generate(out, **few)
+    stamp = (out / "synthetic.json").stat().st_mtime_ns
+    assert not generate(out, **few)
+    assert (out / "synthetic.json").stat().st_mtime_ns == stamp
+    assert generate(out, **few | {"train": 4})
+    assert len(list((out / "train").iterdir())) == 4
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]  # nothing left aside
+
+
+def test_foreign_folder_is_left_alone(tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(FileExistsError, match="not a synthetic data set"):
+        generate(tmp_path, train=1, validation=0, test=0, alphabets=FEW)
+    assert (tmp_path / "mine.txt").read_text() == "precious"
+
+
+def test_thinning_keeps_lines_and_dots():
+    ink = np.zeros((40, 40), np.uint8)
+    ink[5:35, 10:15] = 1
+    ink[20:22, 30:32] = 1
+    skeleton = glyphs.thin(ink)
+    assert skeleton[:, :20].sum(axis=1).max() == 1 and 20 <= skeleton[:, :20].sum() <= 30
+    assert skeleton[:, 25:].sum() >= 1
+
+
+def test_every_alphabet_is_complete():
+    for name, alphabet in load_fonts().items():
+        for character in glyphs.CHARACTERS:
+            glyph = alphabet[character]
+            assert sum(glyph.lengths) == len(glyph.points) > 1, (name, character)
+            assert np.isfinite(glyph.points).all() and glyph.points[:, 0].min() == 0
+        assert 0.95 < alphabet["H"].points[:, 1].max() < 1.05, name
