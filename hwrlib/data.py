@@ -193,7 +193,8 @@ class BucketSampler(Sampler[list[int]]):
         """Batches in a whole epoch."""
         return -(-len(self.widths) // self.batch_size)
 
-    def set_epoch(self, epoch: int, *, start: int = 0) -> None:
+    # Not named `set_epoch`: Accelerate calls a method of that name with its own count, which a resumed run begins at 0.
+    def begin_at(self, epoch: int, *, start: int = 0) -> None:
         """Choose the epoch's order and the batch to begin with (to resume inside an epoch)."""
         self.epoch, self.start = epoch, start
 
@@ -212,7 +213,7 @@ class BucketSampler(Sampler[list[int]]):
 
 def train_loader(dataset: LineDataset, charset: Charset, *, batch_size: int, seed: int = 0,
                  workers: int = 0) -> DataLoader:
-    """Shuffled batches of like width; ``loader.batch_sampler.set_epoch`` chooses the order."""
+    """Shuffled batches of like width; ``loader.batch_sampler.begin_at`` chooses the order."""
     return DataLoader(dataset, batch_sampler=BucketSampler(dataset.widths, batch_size, seed=seed), num_workers=workers,
                       collate_fn=partial(ctc_collate, charset=charset), pin_memory=torch.cuda.is_available(),
                       persistent_workers=False)

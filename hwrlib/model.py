@@ -29,7 +29,7 @@ class CRNN(nn.Module):
         dropout: share of features dropped before each LSTM layer and the classifier.
     """
 
-    def __init__(self, num_classes: int, *, width: int = 32, hidden: int = 128, dropout: float = 0.2):
+    def __init__(self, num_classes: int, *, width: int = 24, hidden: int = 128, dropout: float = 0.1):
         super().__init__()
         self.arguments: dict[str, Any] = dict(num_classes=num_classes, width=width, hidden=hidden, dropout=dropout)
         self.stride = 4  # px of image width a frame

@@ -148,7 +148,7 @@ def plan(split: str, count: int, *, seed: int = 0) -> list[Sample]:
 def generate(
     out: str | Path,
     *,
-    train: int = 9000,
+    train: int = 7000,
     validation: int = 600,
     test: int = 1000,
     seed: int = 0,
@@ -231,7 +231,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line: `python -m hwrlib.synthetic --out data/synthetic`."""
     parser = argparse.ArgumentParser(prog="python -m hwrlib.synthetic", description="Render handwritten French names.")
     parser.add_argument("--out", type=Path, default=Path("data/synthetic"), help="folder to write (%(default)s)")
-    parser.add_argument("--train", type=int, default=9000, help="images (%(default)s)")
+    parser.add_argument("--train", type=int, default=7000, help="images (%(default)s)")
     parser.add_argument("--validation", type=int, default=600, help="images (%(default)s)")
     parser.add_argument("--test", type=int, default=1000, help="images (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="everything random follows from it (%(default)s)")

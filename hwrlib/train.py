@@ -405,7 +405,7 @@ def _run_epochs(training: Training, folder: Path, loader: DataLoader, validation
     with SummaryWriter(str(folder / "tensorboard"), purge_step=len(training.losses)) as board:
         while training.epoch < config.epochs and not _stalled(training):
             began = time.perf_counter()
-            sampler.set_epoch(training.epoch, start=training.batch * accelerator.num_processes)
+            sampler.begin_at(training.epoch, start=training.batch * accelerator.num_processes)
             done = training.batch
             train_loss = train_one_epoch(training, prepared, on_step=saver.save_when_due)
             seconds = time.perf_counter() - began

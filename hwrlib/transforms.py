@@ -32,7 +32,7 @@ class Normalisation:
         max_stretch: where a line is squeezed to ``max_width``, its height may be scaled this much more than its width.
     """
 
-    height: int = 48
+    height: int = 40
     max_width: int = 256
     min_width: int = 32
     max_stretch: float = 1.7

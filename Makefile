@@ -1,0 +1,43 @@
+# The course: `make run` does everything from set-up to read images; `make test` checks everything.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DATA   ?=
+PARAMS ?=
+RUN    ?=
+
+.PHONY: run test lab kaggle refresh clean help
+
+help:            ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+
+run: $(VENV)/ready  ## the whole course: data, training, evaluation, reading [DATA=data/set PARAMS=file.yaml RUN=runs/name]
+	$(BIN)/python -m hwrlib.course $(if $(DATA),--data $(DATA)) $(if $(PARAMS),--params $(PARAMS)) $(if $(RUN),--run $(RUN))
+
+test: $(VENV)/ready  ## all tests of the package and the notebooks
+	$(BIN)/python -m pytest -q tests
+	TQDM_DISABLE=1 $(BIN)/python -m pytest -q --nbval-lax notebooks
+
+lab: $(VENV)/ready  ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/01_data_exploration.ipynb
+
+kaggle: $(VENV)/ready  ## the Kaggle archive into data/kaggle: make kaggle ARCHIVE=path
+	@test -n "$(ARCHIVE)" || { echo "make kaggle ARCHIVE=path/to/the/archive.zip (or the folder it unpacks to)"; exit 2; }
+	$(BIN)/python -m hwrlib.prepare kaggle "$(ARCHIVE)" --out data/kaggle
+
+refresh: $(VENV)/ready  ## execute all notebooks anew, to be committed
+	for notebook in notebooks/0*.ipynb; do \
+	  TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace $$notebook || exit 1; done
+	$(BIN)/nbstripout --keep-output --keep-count --keep-id \
+	  --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.language_info.version" \
+	  notebooks/0*.ipynb
+
+# One virtual environment, made once, and again when the dependencies change.
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e ".[course]"
+	touch $@
+
+clean:           ## remove the environment (data and runs stay)
+	rm -rf $(VENV)
