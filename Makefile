@@ -5,14 +5,15 @@ BIN    := $(VENV)/bin
 DATA   ?=
 PARAMS ?=
 RUN    ?=
+RESUME ?=
 
 .PHONY: run test lab kaggle refresh clean help
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
-run: $(VENV)/ready  ## the whole course: data, training, evaluation, reading [DATA=data/set PARAMS=file.yaml RUN=runs/name]
-	$(BIN)/python -m hwrlib.course $(if $(DATA),--data $(DATA)) $(if $(PARAMS),--params $(PARAMS)) $(if $(RUN),--run $(RUN))
+run: $(VENV)/ready  ## the whole course: data, training, evaluation, reading [DATA=data/set PARAMS=file.yaml RUN=runs/name RESUME=1]
+	$(BIN)/python -m hwrlib.course $(if $(DATA),--data $(DATA)) $(if $(PARAMS),--params $(PARAMS)) $(if $(RUN),--run $(RUN)) $(if $(RESUME),--resume)
 
 test: $(VENV)/ready  ## all tests of the package and the notebooks
 	$(BIN)/python -m pytest -q tests
@@ -23,7 +24,7 @@ lab: $(VENV)/ready  ## JupyterLab on the notebooks
 
 kaggle: $(VENV)/ready  ## the Kaggle archive into data/kaggle: make kaggle ARCHIVE=path
 	@test -n "$(ARCHIVE)" || { echo "make kaggle ARCHIVE=path/to/the/archive.zip (or the folder it unpacks to)"; exit 2; }
-	$(BIN)/python -m hwrlib.prepare kaggle "$(ARCHIVE)" --out data/kaggle
+	$(BIN)/python -m hwrlib.prepare kaggle "$(ARCHIVE)" --out data/kaggle $(if $(OVERWRITE),--overwrite)
 
 refresh: $(VENV)/ready  ## execute all notebooks anew, to be committed
 	for notebook in notebooks/0*.ipynb; do \

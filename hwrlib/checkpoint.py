@@ -47,8 +47,8 @@ def load_safely(path: str | Path, *, device: str | torch.device = "cpu") -> dict
         raise ValueError(f"{path}: refused, since it holds more than tensors and plain values, and loading it could "
                          "run code; use a checkpoint that hwrlib saved") from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        raise ValueError(f"{path}: damaged or cut short ({str(error).splitlines()[0]}); use another checkpoint"
-                         ) from error
+        reason = (str(error) or "it ends too early").splitlines()[0]
+        raise ValueError(f"{path}: damaged or cut short ({reason}); use another checkpoint") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path}: not a checkpoint of this version of hwrlib ({FORMAT}), but {found!r}; train anew")

@@ -95,10 +95,12 @@ def main() -> int:
     parser.add_argument("--data", help="data set in the one layout; by default the file's, or data/synthetic")
     parser.add_argument("--params", help="YAML file of parameters (see notebooks/params/)")
     parser.add_argument("--run", help="the run's folder; by default a new one in runs/")
+    parser.add_argument("--resume", action="store_true", help="continue the training that was begun in --run")
     arguments = parser.parse_args()
     run_dir = Path(arguments.run) if arguments.run else new_run_folder(ROOT / "runs")
     try:
-        run_course(course_values(arguments.data, arguments.params, run_dir), run_dir)
+        values = course_values(arguments.data, arguments.params, run_dir)
+        run_course({**values, "resume": arguments.resume}, run_dir)
     except (ValueError, FileNotFoundError) as error:
         print(f"{arguments.params or 'parameters'}: {error}", file=sys.stderr)
         return 2

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from hwrlib.charset import Charset
 from hwrlib.collate import Sample, ctc_collate
-from hwrlib.prepare import is_special, read_labels
+from hwrlib.labels import is_special, read_labels
 from hwrlib.transforms import Normalisation, normalise
 
 CACHE_VERSION = 1

@@ -1,11 +1,10 @@
 """Crops of school forms: what is printed on them, and where a name and other handwriting go.
 
 Six kinds of crop, measured on real ones: the name alone; under or beside a printed `NOM` or `PRENOM`; with the
-fragments that cutting leaves at the edges: printed words, a time stamp, handwritten digits of the fields above and
-below. The forms had a box for each letter, in a colour that the scanner drops: what remains of it is the even pitch.
+fragments that cutting leaves at the edges: printed words, a time stamp, handwriting of the fields above and below. The
+forms had a box for each letter, in a colour that the scanner drops: what remains of it is the even pitch.
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -14,12 +13,40 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 
-class Print(NamedTuple):
-    """Printed text on a form: ink (h, w) uint8, and where its upper left corner stands; may lie partly outside."""
+class Kind(NamedTuple):
+    """A kind of crop, in pixels. Where texts are separated by `|`, one of them is drawn."""
 
-    ink: np.ndarray
-    x: float
-    y: float
+    share: float  # of the crops
+    width: int
+    heights: tuple[int, int]  # range to draw from, the end excluded
+    label: str  # printed at the anchor, its lower left corner there; the anchor may lie outside the crop
+    xs: tuple[float, float]  # ranges to draw the anchor from
+    ys: tuple[float, float]
+    name: tuple[float, float]  # from the anchor to the middle of the first letter's box, on the base line
+    letter: float  # height of a capital
+    pitch: float  # way from box to box
+    bold: bool = False  # whether the print is; such forms carry a time stamp along the left edge
+    prints: tuple[tuple[str, float, float], ...] = ()  # other printed texts, each with its way from the anchor
+    writings: tuple[tuple[str, float, float], ...] = ()  # other handwritten texts, likewise
+
+
+_CODES = "0482917L|0751360L|0936254R|0134078B|0620845T|0319726Y"
+_DATES = "12052003|30112004|07081999|26041998|19032006|14102005"
+_NAMES = "MARIE|LUCAS|EMMA|THOMAS|CLARA|LOUIS|ENZO|JULIE"
+_STAMPS = "10:37:52|14:26:08|09:41:35|16:53:19|11:08:47|08:24:56"
+KINDS = (  # share, width, heights, label, xs, ys, name, letter, pitch
+    Kind(0.28, 324, (44, 45), "", (12, 19), (27, 32), (0, 0), 12.8, 17.7),
+    Kind(0.21, 284, (31, 32), "NOM|PRENOM", (15, 24), (-4, 4), (5, 23), 11.8, 15.3),
+    Kind(0.08, 284, (50, 51), "NOM", (28, 38), (18, 23), (4, 22), 11.5, 15.3,
+         prints=(("CODE UAI / RNE|", 0, -17),), writings=((_CODES, 102, -15),)),
+    Kind(0.09, 284, (62, 71), "PRENOM", (28, 38), (12, 18), (4, 37), 11.2, 15.3,
+         prints=(("DATE DE NAISSANCE", 0, 55), ("CLASSE", 138, 55))),
+    Kind(0.17, 388, (36, 37), "NOM :", (-4, 14), (19, 30), (86, 1), 12.6, 17.9, bold=True,
+         prints=(("CODE RNE / UAI :", -2, -22),), writings=((_CODES, 124, -20), (_NAMES, 86, 25))),
+    Kind(0.17, 388, (18, 35), "PRENOM :", (-3, 14), (13, 17), (85, 1), 12.8, 17.9, bold=True,
+         prints=(("NE(E) LE :", 0, 22), ("CLASSE :     6eme", 238, 21)), writings=((_DATES, 100, 24),)),
+)  # fmt: skip
+_SHARES = np.cumsum([kind.share for kind in KINDS])
 
 
 class Line(NamedTuple):
@@ -33,126 +60,12 @@ class Line(NamedTuple):
 
 
 class Form(NamedTuple):
-    """A crop of a form: its size, what is printed on it, where the name goes, and other handwriting in it."""
+    """One crop: its size, printed ink with the place of its upper left corner, and lines to write, the name first."""
 
     width: int
     height: int
-    prints: list[Print]
-    name: Line
-    others: list[Line]
-
-
-@cache
-def printed(text: str, height: float, bold: bool = False, turned: bool = False) -> np.ndarray:
-    """Printed text as ink (h, w) uint8, its capitals `height` pixels high, read upwards if `turned`."""
-    scale = 4
-    font = ImageFont.load_default(round(height * scale / 0.7))  # a capital is 0.7 of the font's size
-    stroke = round(height * scale * 0.035) if bold else 0
-    box = font.getbbox(text, stroke_width=stroke)
-    image = Image.new("L", (box[2] + scale, round(height * scale * 1.35)))
-    ImageDraw.Draw(image).text((0, height * scale), text, 255, font, anchor="ls", stroke_width=stroke)
-    ink = cv2.resize(np.asarray(image), None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
-    return np.rot90(ink).copy() if turned else ink
-
-
-def _digits(rng: np.random.Generator, count: int) -> str:
-    return "".join(str(d) for d in rng.integers(0, 10, count))
-
-
-def _stamp(rng: np.random.Generator, x: float, bottom: float) -> list[Print]:
-    """The fragment of a time stamp, printed upwards along the left edge of a form, and the frame's line beside it."""
-    prints = [Print(printed(STAMPS[rng.integers(len(STAMPS))], 8.6, True, True), x - 2 + 4 * rng.random(), bottom)]
-    if rng.random() < 0.5:
-        prints.append(Print(_FRAME, x - 3 - 5 * rng.random(), -2))
-    return prints
-
-
-STAMPS = tuple(f"{i * 37 % 100:02d}:{i * 23 % 60:02d}:{i * 41 % 60:02d}" for i in range(60))
-_FRAME = np.full((80, 1), 255, np.uint8)
-
-
-def _plain(rng: np.random.Generator, text: str) -> Form:
-    """324 x 44: nothing but the name."""
-    name = Line(text, rng.normal(15.5, 1.8), rng.normal(29.5, 1.5), 12.8, 17.7)
-    return Form(324, 44, [], name, [])
-
-
-def _small_cut(rng: np.random.Generator, text: str) -> Form:
-    """284 x 31: the label above cut off, accents of the next field below."""
-    label = "NOM" if rng.random() < 0.5 else "PRENOM"
-    prints = [Print(printed(label, 9.6), rng.uniform(14, 24), rng.uniform(-14, -5))]
-    name = Line(text, rng.normal(25.5, 2), rng.normal(23, 1.3), 11.8, 15.3)
-    others = [Line("É", rng.uniform(30, 70), 45, 11.8, 15.3)] if rng.random() < 0.25 else []
-    return Form(284, 31, prints, name, others)
-
-
-def _small_nom(rng: np.random.Generator, text: str) -> Form:
-    """284 x 50: `NOM` above the name, the code of the school cut off above."""
-    x, y = rng.normal(33, 3), rng.uniform(8, 13)
-    prints = [Print(printed("NOM", 9.6), x, y)]
-    if rng.random() < 0.4:
-        prints.append(Print(printed("CODE UAI / RNE", 9.6), x, y - rng.uniform(15, 19)))
-    others = [Line(_digits(rng, 7) + "L", rng.uniform(120, 150), y - rng.uniform(3, 9), 11.5, 15.3)]
-    return Form(284, 50, prints, Line(text, x + rng.normal(4, 2), y + rng.uniform(30, 34), 11.5, 15.3), others)
-
-
-def _small_prenom(rng: np.random.Generator, text: str) -> Form:
-    """284 x 62-70: `PRENOM` above the name, the heading of the next field below."""
-    height = int(rng.integers(62, 71))
-    x, y = rng.normal(33, 3), rng.uniform(2, 8)
-    below = y + rng.uniform(53, 57)
-    prints = [
-        Print(printed("PRENOM", 9.6), x, y),
-        Print(printed("DATE DE NAISSANCE", 9.6), x, below),
-        Print(printed("CLASSE", 9.6), x + 138, below),
-    ]
-    return Form(284, height, prints, Line(text, x + rng.normal(4, 2), y + rng.uniform(45, 49), 11.2, 15.3), [])
-
-
-def _wide_nom(rng: np.random.Generator, text: str) -> Form:
-    """388 x 36: `NOM :` at the left, the code of the school above or the first name below."""
-    x, upper = rng.uniform(-4, 14), rng.random() < 0.2
-    base = rng.uniform(18, 22) if upper else rng.uniform(24, 29)
-    name = Line(text, x + rng.normal(86, 1.5), base + rng.uniform(0, 3), 12.6, 17.9)
-    prints = [Print(printed("NOM :", 9.2, True), x, base - 9.2)]
-    prints += _stamp(rng, x - 4, rng.uniform(16, 34)) if rng.random() < 0.6 else []
-    if upper:
-        others = [Line(_CUT_NAMES[rng.integers(len(_CUT_NAMES))], name.x, base + 24, 12.6, 17.9)]
-    else:
-        prints.append(Print(printed("CODE RNE / UAI :", 9.2, True), x - 2, base - rng.uniform(29, 34)))
-        others = [Line(_digits(rng, 7) + "L", x + 122, base - rng.uniform(18, 24), 12.6, 17.9)]
-    return Form(388, 36, prints, name, others)
-
-
-def _wide_prenom(rng: np.random.Generator, text: str) -> Form:
-    """388 x 16-36: `PRENOM :` at the left, often cut low; the date of birth below where there is room."""
-    height = int(np.clip(rng.normal(26, 4), 17, 35))
-    x, base = rng.uniform(-3, 14), min(rng.uniform(14, 18), height - 2)
-    name = Line(text, x + rng.normal(85, 1.5), base + rng.uniform(-0.5, 2.5), 12.8, 17.9)
-    prints = [Print(printed("PRENOM :", 9.2, True), x, base - 9.2)]
-    prints += _stamp(rng, x - 4, rng.uniform(-20, 4)) if rng.random() < 0.8 else []
-    if height < base + 8:
-        return Form(388, height, prints, name, [])
-    below = base + rng.uniform(20, 24)
-    prints.append(Print(printed("NE(E) LE :", 9.2, True), x, below - 9.2))
-    prints.append(Print(printed("CLASSE :     6eme", 8.0, True), x + 238, below - 10))
-    prints.append(Print(_DOT, x + 289, below - 9))
-    return Form(388, height, prints, name, [Line(_digits(rng, 8), x + 100, below + 2, 12.8, 17.9)])
-
-
-_CUT_NAMES = ("MARIE", "LUCAS", "EMMA", "THOMAS", "CLARA", "LOUIS", "ENZO", "JULIE")  # only the tops of them are seen
-_DOT = cv2.circle(np.zeros((9, 9), np.uint8), (4, 4), 3, 255, cv2.FILLED)
-
-# Each form with its share among the crops.
-FORMS: dict[Callable[[np.random.Generator, str], Form], float] = {
-    _plain: 0.28,
-    _small_cut: 0.21,
-    _small_nom: 0.08,
-    _small_prenom: 0.09,
-    _wide_nom: 0.17,
-    _wide_prenom: 0.17,
-}
-_CUMULATED = np.cumsum(list(FORMS.values()))
+    prints: list[tuple[np.ndarray, float, float]]
+    lines: list[Line]
 
 
 def draw_form(text: str, rng: np.random.Generator) -> Form:
@@ -164,13 +77,42 @@ def draw_form(text: str, rng: np.random.Generator) -> Form:
     Returns:
         The form.
     """
-    kind = int(np.searchsorted(_CUMULATED, rng.random() * _CUMULATED[-1]))
-    return list(FORMS)[kind](rng, text)
+    kind = KINDS[np.searchsorted(_SHARES, rng.random() * _SHARES[-1])]
+    height = int(rng.integers(*kind.heights))
+    x, y = rng.uniform(*kind.xs), rng.uniform(*kind.ys)
+    prints, lines = [], []
+    for texts, dx, dy in ((kind.label, 0, 0), *kind.prints):
+        prints.append((printed(_one_of(texts, rng), kind.bold), x + dx, y + dy - PRINT_HEIGHT))
+    if kind.bold and rng.random() < 0.8:
+        prints.append((printed(_one_of(_STAMPS, rng), True, turned=True), x - 4, rng.uniform(-40, height)))
+    for texts, dx, dy in ((text, *kind.name), *kind.writings):
+        baseline = y + dy + rng.normal(0, 1.2)
+        if 0 < baseline < height + kind.letter:  # some of it is seen
+            lines.append(Line(_one_of(texts, rng), x + dx + rng.normal(0, 1.8), baseline, kind.letter, kind.pitch))
+    return Form(kind.width, height, prints, lines)
 
 
-def paste(ink: np.ndarray, item: Print) -> None:
+def _one_of(texts: str, rng: np.random.Generator) -> str:
+    options = texts.split("|")
+    return options[rng.integers(len(options))]
+
+
+PRINT_HEIGHT = 9.4  # px, of a printed capital
+
+
+@cache
+def printed(text: str, bold: bool, turned: bool = False) -> np.ndarray:
+    """Printed text as ink (h, w) uint8, read upwards if `turned`."""
+    scale = 4  # printed larger and averaged down
+    font = ImageFont.load_default(round(PRINT_HEIGHT * scale / 0.7))  # a capital is 0.7 of the font's size
+    image = Image.new("L", (round(font.getlength(text)) + scale, round(PRINT_HEIGHT * scale * 1.35)))
+    ImageDraw.Draw(image).text((0, PRINT_HEIGHT * scale), text, 255, font, anchor="ls", stroke_width=int(bold))
+    ink = cv2.resize(np.asarray(image), None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
+    return np.rot90(ink).copy() if turned else ink
+
+
+def paste(ink: np.ndarray, part: np.ndarray, x: float, y: float) -> None:
     """Add printed text to the ink (H, W) of a crop, in place, cut at the edges."""
-    x, y, (h, w) = round(item.x), round(item.y), item.ink.shape
+    x, y, (h, w) = round(x), round(y), part.shape
     place = ink[max(0, y):max(0, y + h), max(0, x):max(0, x + w)]
-    part = item.ink[max(0, -y):, max(0, -x):][:place.shape[0], :place.shape[1]]
-    np.maximum(place, part, out=place)
+    np.maximum(place, part[max(0, -y):, max(0, -x):][:place.shape[0], :place.shape[1]], out=place)

@@ -5,13 +5,16 @@ of the lines' own rates: a wrong letter weighs the same in a short line and in a
 cell, EMPTY, UNREADABLE …) are no text; :func:`score` leaves them out and counts them.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
-from hwrlib.prepare import is_special
+from hwrlib.charset import Charset
+from hwrlib.labels import is_special
 
 
 class Scores(NamedTuple):
@@ -106,6 +109,62 @@ def align(reference: str, hypothesis: str) -> list[Edit]:
             steps.append(Edit(kind, reference[i + k:i + k + 1] if i + k < i_end else "",
                               hypothesis[j + k:j + k + 1] if j + k < j_end else ""))
     return steps
+
+
+def unwritable_share(references: Sequence[str], charset: Charset) -> float:
+    """Share of the references' characters that a model with this charset can never write, a fraction."""
+    counts = Counter("".join(references))
+    return sum(counts[character] for character in charset.missing("".join(counts))) / max(counts.total(), 1)
+
+
+def confusion_matrix(references: Sequence[str], hypotheses: Sequence[str], *, most: int = 12) -> pd.DataFrame:
+    """How often which character was read for which other, for the characters with most errors.
+
+    Args:
+        most: characters at most, those that take part in most errors.
+    Returns:
+        Counts of errors: a row a true character, a column a read one, both sorted; the last row, ``""``, holds the
+        invented characters, the last column, ``""``, the missed ones. Right readings are not counted.
+    """
+    errors = Counter((edit.reference, edit.hypothesis) for pair in zip(references, hypotheses)
+                     for edit in align(*pair) if edit.kind != "equal")
+    share = Counter()
+    for pair, count in errors.items():
+        share.update({character: count for character in pair if character})
+    names = [*sorted(character for character, _ in share.most_common(most)), ""]
+    return pd.DataFrame([[errors[reference, hypothesis] for hypothesis in names] for reference in names],
+                        index=names, columns=names)
+
+
+class ConfidenceBin(NamedTuple):
+    """Readings of like confidence."""
+
+    confidence: float   # their mean
+    exact: float        # share of them that are right
+    lines: int
+
+
+def reliability(confidences: Sequence[float], correct: Sequence[bool], *, bins: int = 10) -> list[ConfidenceBin]:
+    """Readings sorted by confidence and cut into bins of like size: is what is claimed also kept?
+
+    Args:
+        confidences: 0-1, one a reading.
+        correct: whether each reading is right.
+        bins: at most; none is empty.
+    Returns:
+        The bins, the least confident first.
+    Source: Niculescu-Mizil and Caruana, *Predicting Good Probabilities with Supervised Learning* (2005).
+    """
+    order = np.argsort(confidences, kind="stable")
+    claimed, right = np.asarray(confidences, float)[order], np.asarray(correct, float)[order]
+    parts = [part for part in np.array_split(np.arange(len(order)), bins) if len(part)]
+    return [ConfidenceBin(float(claimed[part].mean()), float(right[part].mean()), len(part)) for part in parts]
+
+
+def exact_among_surest(confidences: Sequence[float], correct: Sequence[bool]) -> np.ndarray:
+    """Share of right readings among the k most confident ones, for k = 1 … N: (N,) fractions."""
+    order = np.argsort(-np.asarray(confidences, float), kind="stable")
+    return np.cumsum(np.asarray(correct, float)[order]) / np.arange(1, len(order) + 1)
 
 
 def _error_rate(references: list, hypotheses: list) -> float:

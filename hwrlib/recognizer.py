@@ -133,8 +133,10 @@ class Recognizer:
 
     def _character(self, symbol, line: Normalised) -> Character:
         pixels = self.model.stride / line.scale   # of the given image, a frame
-        return Character(self.charset.decode([symbol.index]), line.left + symbol.first_frame * pixels,
-                         line.left + (symbol.last_frame + 1) * pixels, symbol.confidence)
+        # Frames of the padding lie beyond the image; what was read there is put at its edge.
+        start, end = (min(line.left + frame * pixels, line.right)
+                      for frame in (symbol.first_frame, symbol.last_frame + 1))
+        return Character(self.charset.decode([symbol.index]), start, end, symbol.confidence)
 
 
 def find_images(source: str | Path) -> list[Path]:

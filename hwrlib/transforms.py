@@ -48,6 +48,7 @@ class Normalised(NamedTuple):
     ink: np.ndarray   # (height, W) uint8, 0 is paper, 255 full ink
     left: float       # px of the original at which column 0 begins
     scale: float      # columns of ``ink`` a px of the original
+    right: float      # px of the original at which the image ends; what follows in ``ink`` is padding
 
 
 def to_grey(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
@@ -61,6 +62,8 @@ def to_grey(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
     if isinstance(image, (str, Path)):
         try:
             with Image.open(image) as opened:
+                if opened.format == "JPEG":
+                    opened.draft("L", None)     # decode the luminance alone
                 return _pil_to_grey(opened)
         except FileNotFoundError:
             raise ValueError(f"{image}: there is no such file") from None
@@ -84,8 +87,6 @@ def to_grey(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
 def _pil_to_grey(image: Image.Image) -> np.ndarray:
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width} x {image.height} px exceed the limit of {MAX_PIXELS:,} px")
-    if image.format == "JPEG":
-        image.draft("L", None)      # decode the luminance alone
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         wide = np.asarray(image, dtype=np.float64)
@@ -120,7 +121,7 @@ def normalise(image: Image.Image | np.ndarray | str | Path, normalisation: Norma
     canvas = np.zeros((normalisation.height, max(new_width, normalisation.min_width)), np.uint8)
     offset = (normalisation.height - new_height) // 2
     canvas[offset:offset + new_height, :new_width] = resized
-    return Normalised(canvas, float(left), new_width / width)
+    return Normalised(canvas, float(left), new_width / width, float(right))
 
 
 def _ink(grey: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""hwrlib.prepare: label rules, splits, hostile archives, all or nothing on disk."""
+"""hwrlib.labels, archives and prepare: label rules, splits, hostile archives, all or nothing on disk."""
 
 import io
 import json
@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwrlib import prepare
-from hwrlib.prepare import ArchiveError, is_special, prepare_kaggle, prepare_layout, prepare_own, read_labels
+from hwrlib import archives, prepare
+from hwrlib.archives import MB, ArchiveError, open_source
+from hwrlib.labels import SPLITS, is_special, read_labels, split_groups
+from hwrlib.prepare import prepare_kaggle, prepare_layout, prepare_own
 
 
 def image_bytes(kind="JPEG", grey=255):
@@ -32,7 +34,7 @@ HEADER = "FILENAME,IDENTITY\n"
 def kaggle_files(rows=4, base="", **tables):
     """Name -> bytes in Kaggle's layout: `rows` good rows a split, then the rows given for a split in `tables`."""
     files = {}
-    for split in prepare.SPLITS:
+    for split in SPLITS:
         names = [f"{split.upper()}_{i}.jpg" for i in range(rows)]
         table = HEADER + "".join(f"{name},NAME {i}\n" for i, name in enumerate(names)) + tables.get(split, "")
         files[f"{base}written_name_{split}_v2.csv"] = table.encode()
@@ -73,9 +75,9 @@ def test_read_labels_keeps_text_that_pandas_takes_for_missing(tmp_path):
 def test_read_labels_separators_encodings_line_ends(tmp_path, encoding, separator, newline):
     lines = [["image", "texte", "main"], ["é.png", ' "Élan, à 3 €; ""là""" '.strip(), "NA"], [], ["b.png", "  où ", ""]]
     (tmp_path / "t.csv").write_bytes(newline.join(separator.join(line) for line in lines).encode(encoding))
-    table = read_labels(tmp_path / "t.csv", filename_column="image", text_column="texte", extra_columns=("main",))
+    table = read_labels(tmp_path / "t.csv", filename_column="image", text_column="texte", group_column="main")
     assert table.values.tolist() == [["é.png", 'Élan, à 3 €; "là"', "NA"], ["b.png", "où", ""]]
-    assert list(table.columns) == ["FILENAME", "IDENTITY", "main"]
+    assert list(table.columns) == ["FILENAME", "IDENTITY", "GROUP"]
 
 
 def test_read_labels_latin1_and_nfc(tmp_path):
@@ -121,7 +123,7 @@ def test_kaggle_is_cleaned_and_counted(tmp_path, base, packed):
     assert train.left_out == {
         "empty label": 1, "label EMPTY": 1, "label UNREADABLE": 1, "label NONE": 1, "label BLANK": 1,
         "label ILLISIBLE": 1, "control character in label": 1, "duplicate file name": 1, "image missing": 1,
-        "unsafe file name": 2, "unsupported suffix '.txt'": 1, "unreadable image": 1}
+        "unsafe file name": 2, "unreadable image": 2}
     table = read_labels(tmp_path / "out" / "train.csv")
     assert table.values.tolist()[-1] == ["x.jpg", "É né"] and "nan" not in set(table["IDENTITY"])
     assert sorted(table["FILENAME"]) == everything_under(tmp_path / "out" / "train")
@@ -130,8 +132,8 @@ def test_kaggle_is_cleaned_and_counted(tmp_path, base, packed):
 
 
 def test_layout_from_zip(tmp_path):
-    files = {f"{split}.csv": (HEADER + 'a.jpg,"Oui, NULL"\nb.jpg,nan\n').encode() for split in prepare.SPLITS}
-    files |= {f"{split}/{name}.jpg": IMAGE for split in prepare.SPLITS for name in "ab"}
+    files = {f"{split}.csv": (HEADER + 'a.jpg,"Oui, NULL"\nb.jpg,nan\n').encode() for split in SPLITS}
+    files |= {f"{split}/{name}.jpg": IMAGE for split in SPLITS for name in "ab"}
     prepare_layout(make_zip(tmp_path / "l.zip", files), tmp_path / "out")
     assert read_labels(tmp_path / "out" / "test.csv")["IDENTITY"].tolist() == ["Oui, NULL", "nan"]
 
@@ -151,7 +153,7 @@ def test_missing_table_and_wrong_source(tmp_path):
 def test_empty_split_or_half_lost_is_an_error_with_the_report(tmp_path):
     with pytest.raises(ValueError, match="(?s)train: only 4 of 9 rows are left.*image missing"):
         prepare_kaggle(make_folder(tmp_path / "a", kaggle_files(train="no.jpg,X\n" * 5)), tmp_path / "out")
-    with pytest.raises(ValueError, match="train: no rows are left"):
+    with pytest.raises(ValueError, match="train: only 0 of 0 rows are left"):
         prepare_kaggle(make_folder(tmp_path / "b", kaggle_files(0)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -200,33 +202,33 @@ def bombed(path, name, data):
     return make_zip(path, {**kaggle_files(), name: data})
 
 
-def test_bombs_are_refused_by_member_and_limit(tmp_path, monkeypatch):
-    zeros, noise = bytes(5 * prepare.MB), np.random.default_rng(0).bytes(5 * prepare.MB)
+def test_bombs_are_refused(tmp_path, monkeypatch):
+    zeros, noise = bytes(5 * MB), np.random.default_rng(0).bytes(5 * MB)
     member, table = "train_v2/train/TRAIN_1.jpg", "written_name_train_v2.csv"
-    monkeypatch.setattr(prepare, "IMAGE_LIMIT", 4 * prepare.MB)
-    with pytest.raises(ArchiveError, match="TRAIN_1.jpg' unpacks to 5 MB, the limit is 4 MB"):
+    monkeypatch.setattr(prepare, "IMAGE_LIMIT", 4 * MB)
+    with pytest.raises(ArchiveError, match="TRAIN_1.jpg' is larger than the limit of 4 MB"):
         prepare_kaggle(bombed(tmp_path / "a.zip", member, noise), tmp_path / "out")
-    with pytest.raises(ArchiveError, match=f"{table}' unpacks to more than 200 times"):
+    with pytest.raises(ArchiveError, match=f"unpacks to 5.0 MB .largest: '{table}'., the limit is 2"):
         prepare_kaggle(bombed(tmp_path / "b.zip", table, zeros), tmp_path / "out")
-    monkeypatch.setattr(prepare, "TOTAL_LIMIT", 4 * prepare.MB)
-    with pytest.raises(ArchiveError, match="unpacks to 5 MB .largest: '.*TRAIN_1.jpg'., the limit is 4 MB"):
+    monkeypatch.setattr(archives, "TOTAL_LIMIT", 4 * MB)
+    with pytest.raises(ArchiveError, match="unpacks to 5.0 MB .largest: '.*TRAIN_1.jpg'., the limit is 4.0 MB"):
         prepare_kaggle(bombed(tmp_path / "c.zip", member, noise), tmp_path / "out")
     assert sorted(os.listdir(tmp_path)) == ["a.zip", "b.zip", "c.zip"]
 
 
 def test_lying_size_is_refused(tmp_path, monkeypatch):
     """A member that declares 100 bytes and holds 5 MB: never read past what it declared, and the archive refused."""
-    source = bombed(tmp_path / "k.zip", "train_v2/train/TRAIN_1.jpg", bytes(5 * prepare.MB))
-    source.write_bytes(source.read_bytes().replace(struct.pack("<L", 5 * prepare.MB), struct.pack("<L", 100)))
+    source = bombed(tmp_path / "k.zip", "train_v2/train/TRAIN_1.jpg", bytes(5 * MB))
+    source.write_bytes(source.read_bytes().replace(struct.pack("<L", 5 * MB), struct.pack("<L", 100)))
     with pytest.raises(ArchiveError, match="TRAIN_1.jpg' is damaged"):
         prepare_kaggle(source, tmp_path / "out")
     assert os.listdir(tmp_path) == ["k.zip"]
 
 
 def test_read_stops_at_the_limit_whatever_was_declared(tmp_path):
-    make_folder(tmp_path, {"big.jpg": bytes(3 * prepare.MB)})
+    make_folder(tmp_path, {"big.jpg": bytes(3 * MB)})
     with pytest.raises(ArchiveError, match="big.jpg' is larger than the limit of 2 MB"):
-        prepare._open_source(tmp_path).read("big.jpg", 2 * prepare.MB)
+        open_source(tmp_path).read("big.jpg", 2 * MB)
 
 
 def test_links_of_a_folder_are_not_followed(tmp_path):
@@ -253,10 +255,10 @@ def own_set(folder, count=60, header="scan;texte;main\n"):
 def test_own_by_fraction_is_reproducible(tmp_path):
     own = own_set(tmp_path)
     reports = [prepare_own(**own, out=tmp_path / name, seed=seed) for name, seed in [("a", 1), ("b", 1), ("c", 2)]]
-    assert [reports[0].splits[split].kept for split in ("table", *prepare.SPLITS)] == [60, 48, 6, 6]
+    assert [reports[0].splits[split].kept for split in ("table", *SPLITS)] == [60, 48, 6, 6]
     tables = [(tmp_path / name / "test.csv").read_bytes() for name in "abc"]
     assert tables[0] == tables[1] != tables[2]
-    for split in prepare.SPLITS:  # every text still beside its own image
+    for split in SPLITS:  # every text still beside its own image
         for name, text in read_labels(tmp_path / "a" / f"{split}.csv").values:
             with Image.open(tmp_path / "a" / split / name) as image:
                 assert f"été {image.getpixel((0, 0))}" == text
@@ -265,7 +267,7 @@ def test_own_by_fraction_is_reproducible(tmp_path):
 def test_own_never_splits_a_group(tmp_path):
     prepare_own(**own_set(tmp_path), out=tmp_path / "out", group_column="main", validation=0.2, test=0.2)
     writer = {f"été {i}": int(i ** 0.6) for i in range(60)}
-    texts = [read_labels(tmp_path / "out" / f"{split}.csv")["IDENTITY"] for split in prepare.SPLITS]
+    texts = [read_labels(tmp_path / "out" / f"{split}.csv")["IDENTITY"] for split in SPLITS]
     groups = [{writer[text] for text in split} for split in texts]
     assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
     assert sum(map(len, texts)) == 60 and all(abs(len(t) - n) <= 3 for t, n in zip(texts, (36, 12, 12)))
@@ -275,36 +277,33 @@ def test_own_can_group_by_its_text(tmp_path):
     images = make_folder(tmp_path / "images", {f"{i}.jpg": IMAGE for i in range(30)})
     (tmp_path / "t.csv").write_text(HEADER + "".join(f"{i}.jpg,text {i % 6}\n" for i in range(30)))
     prepare_own(images, tmp_path / "t.csv", tmp_path / "out", group_column="IDENTITY")
-    texts = [set(read_labels(tmp_path / "out" / f"{split}.csv")["IDENTITY"]) for split in prepare.SPLITS]
+    texts = [set(read_labels(tmp_path / "out" / f"{split}.csv")["IDENTITY"]) for split in SPLITS]
     assert sum(map(len, texts)) == len(set.union(*texts)) == 6
-    with pytest.raises(ValueError, match="'IDENTITY', which is a column of the result already"):
-        read_labels(tmp_path / "t.csv", extra_columns=("IDENTITY",))
 
 
 def test_groups_too_few_or_just_enough(tmp_path):
     own = own_set(tmp_path, 8)  # writers 0 to 3
     assert prepare_own(**own, out=tmp_path / "a", group_column="main").splits["test"].kept > 0
-    splits = prepare.split_groups(["a"] * 9 + ["b"] * 9 + ["c"] * 9, validation=0.1, test=0.1, seed=0)
-    assert set(splits) == set(prepare.SPLITS)
+    splits = split_groups(["a"] * 9 + ["b"] * 9 + ["c"] * 9, validation=0.1, test=0.1, seed=0)
+    assert set(splits) == set(SPLITS)
     with pytest.raises(ValueError, match="2 groups cannot fill 3 splits"):
-        prepare.split_groups(["a", "b", "a", "b"], validation=0.1, test=0.1, seed=0)
+        split_groups(["a", "b", "a", "b"], validation=0.1, test=0.1, seed=0)
     with pytest.raises(ValueError, match="sum to less than 1"):
-        prepare.split_groups([1, 2, 3], validation=0.5, test=0.5, seed=0)
+        split_groups([1, 2, 3], validation=0.5, test=0.5, seed=0)
 
 
-def test_own_names_without_suffix_with_backslashes_and_escaping(tmp_path):
-    names = ["a.jpg", "b.PNG", "s/c.jpg", "s__c.jpg", "S/C.jpg"]
+def test_own_names_in_subfolders_alike_and_escaping(tmp_path):
+    names = ["a.jpg", "A.jpg", "s/c.jpg", "s/b.PNG", "d.jpg"]
     images = make_folder(tmp_path / "images", {name: IMAGE for name in names})
     make_folder(tmp_path, {"secret.jpg": IMAGE})
-    rows = ["a,1", "b,2", "s\\c,3", "./s__c.jpg,4", "S/C.jpg,5", "../secret,6", f"{tmp_path}/secret.jpg,7"]
+    rows = ["a.jpg,1", "A.jpg,2", "s/c.jpg,3", "./s/b.PNG,4", "d.jpg,5", "../secret.jpg,6", f"{tmp_path}/secret.jpg,7"]
     (tmp_path / "t.csv").write_text(HEADER + "\n".join(rows))
     report = prepare_own(images, tmp_path / "t.csv", tmp_path / "out")
-    assert report.splits["table"].left_out == {"unsafe file name": 2}
-    written = [path.name.casefold() for split in prepare.SPLITS for path in (tmp_path / "out" / split).iterdir()]
-    assert len(written) == 5 and not any("secret" in name for name in written)
-    used = set()
-    flat = [prepare._flat_name(name, used) for name in names + ["x" * 300 + ".jpg"]]
-    assert flat[:5] == ["a.jpg", "b.PNG", "s__c.jpg", "s__c_2.jpg", "S__C_3.jpg"] and len(flat[5]) == 100
+    assert report.splits["table"].left_out == {"unsafe file name": 2, "duplicate file name": 1}
+    written = {name: text for split in SPLITS for name, text in read_labels(tmp_path / f"out/{split}.csv").values}
+    assert written == {"a.jpg": "1", "s/c.jpg": "3", "s/b.PNG": "4", "d.jpg": "5"}
+    files = [path for split in SPLITS for path in (tmp_path / "out" / split).rglob("*") if path.is_file()]
+    assert len(files) == 4
 
 
 # --- All or nothing ---
@@ -315,16 +314,18 @@ def test_out_is_replaced_only_when_asked_and_only_a_set(tmp_path):
     out.mkdir()
     prepare_kaggle(source, out)  # an empty folder is no obstacle
     (out / "old.txt").touch()
-    with pytest.raises(FileExistsError, match="not empty"):
+    with pytest.raises(prepare.AlreadyPrepared, match="there already, made from the same source"):
         prepare_kaggle(source, out)
+    with pytest.raises(FileExistsError, match="holds a set made otherwise, from .*/k; .*--overwrite"):
+        prepare_kaggle(make_folder(tmp_path / "k2", kaggle_files()), out)
     prepare_kaggle(source, out, overwrite=True)
     assert not (out / "old.txt").exists() and (out / "train.csv").exists()
     make_folder(tmp_path / "home", {"thesis.txt": b"x"})
-    with pytest.raises(FileExistsError, match="not a data set"):
+    with pytest.raises(FileExistsError, match="was not made here"):
         prepare_kaggle(source, tmp_path / "home", overwrite=True)
     with pytest.raises(ValueError, match="holds the source"):
         prepare_kaggle(source, tmp_path, overwrite=True)
-    assert sorted(os.listdir(tmp_path)) == ["home", "k", "out"]
+    assert sorted(os.listdir(tmp_path)) == ["home", "k", "k2", "out"]
 
 
 def test_failure_leaves_the_old_set_and_no_trace(tmp_path, monkeypatch):
@@ -344,7 +345,7 @@ def test_kill_leaves_no_set_and_the_next_run_cleans_up(tmp_path):
             "prepare.prepare_kaggle(sys.argv[1], sys.argv[2])")
     killed = subprocess.run([sys.executable, "-c", code, source, tmp_path / "out"], cwd=Path(__file__).parents[1])
     left = sorted(os.listdir(tmp_path))
-    assert killed.returncode == 9 and left[0] == "k" and left[1].startswith("out.partial-") and len(left) == 2
+    assert killed.returncode == 9 and left == [".out-partial", "k"]
     prepare_kaggle(source, tmp_path / "out")
     assert sorted(os.listdir(tmp_path)) == ["k", "out"]
 
@@ -358,6 +359,12 @@ def test_command_line(tmp_path, capsys):
     columns = ["--filename-column", "scan", "--text-column", "texte", "--group-column", "main"]
     assert prepare.main([*arguments, *columns]) == 0
     assert "rows read" in capsys.readouterr().out
+    assert prepare.main([*arguments, *columns]) == 0  # a second time: nothing to do
+    assert "is there already" in capsys.readouterr().out
+    with open(tmp_path / "t.csv", "a") as table:
+        table.write("\n")
+    assert prepare.main([*arguments, *columns]) == 2  # the table has changed since
+    assert "made otherwise" in capsys.readouterr().err
     assert prepare.main([*arguments, "--text-column", "text", "--overwrite"]) == 2
     error = capsys.readouterr().err
     assert "no column 'FILENAME'; the columns there are 'scan', 'texte', 'main'" in error and "Traceback" not in error

@@ -1,0 +1,135 @@
+"""A zip or a folder from elsewhere, as names and bytes.
+
+Nothing here writes, and links are never followed: whatever an archive holds, no name in it becomes a path on its own.
+"""
+
+import os
+import posixpath
+import re
+import stat
+import unicodedata
+import zipfile
+import zlib
+from collections import Counter
+from pathlib import Path
+from typing import BinaryIO
+
+from hwrlib.labels import has_control
+
+MB = 1_000_000
+TOTAL_LIMIT = 20_000 * MB  # a whole archive, unpacked; Kaggle's is about 1,300 MB
+RATIO_LIMIT = 200          # unpacked to packed; images hardly shrink, tables to a tenth
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)  # what zipfile raises
+
+
+class ArchiveError(ValueError):
+    """An archive that is damaged or unpacks past a limit."""
+
+
+class Source:
+    """Files by name: relative, '/' between folders, NFC.
+
+    Attributes:
+        files: name -> where the file is.
+        refused: how many files are not among them, by reason.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.files: dict[str, object] = {}
+        self.refused: Counter = Counter()
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The bytes of one file.
+
+        Args:
+            name: one of `files`.
+            limit: bytes, whatever size the archive declares.
+        Raises:
+            ArchiveError: there are more bytes, or the archive is damaged.
+        """
+        try:
+            with self._open(name) as file:
+                data = file.read(limit + 1)
+        except DAMAGE as error:
+            raise ArchiveError(f"{self.path}: {name!r} is damaged ({error}); fetch the archive again") from error
+        if len(data) > limit:
+            raise ArchiveError(f"{self.path}: {name!r} is larger than the limit of {limit // MB} MB")
+        return data
+
+    def _open(self, name: str) -> BinaryIO:
+        raise NotImplementedError
+
+    def _add(self, name: str, file: object, fault: str | None = None) -> None:
+        key = posixpath.normpath(unicodedata.normalize("NFC", name))
+        if is_unsafe(name):
+            fault = "unsafe name"
+        elif key in self.files:
+            fault = "duplicate name"
+        if fault:
+            self.refused[fault] += 1
+        elif not re.search(r"(^|/)(\.|__MACOSX/|Thumbs\.db$)", key):  # what file managers leave behind
+            self.files[key] = file
+
+
+class _Folder(Source):
+    def __init__(self, path: Path):
+        super().__init__(path)
+        root = os.path.realpath(path)
+        for folder, folders, files in os.walk(root):
+            for full in (os.path.join(folder, name) for name in folders + files):
+                link = os.path.islink(full)  # it may lead out of the folder
+                if link or os.path.isfile(full):
+                    self._add(os.path.relpath(full, root).replace(os.sep, "/"), full, "link" if link else None)
+
+    def _open(self, name: str) -> BinaryIO:
+        return open(self.files[name], "rb")
+
+
+class _Zip(Source):
+    def __init__(self, path: Path):
+        super().__init__(path)
+        try:
+            self.zip = zipfile.ZipFile(path)
+        except DAMAGE as error:
+            raise ArchiveError(f"{path}: not a zip archive, or a damaged one ({error})") from error
+        for info in self.zip.infolist():
+            if not info.is_dir():
+                # `orig_filename`, since `filename` is cut at a NUL and has its backslashes turned on Windows.
+                self._add(info.orig_filename, info, _member_fault(info))
+        unpacked = sum(info.file_size for info in self.files.values())
+        limit = min(TOTAL_LIMIT, RATIO_LIMIT * path.stat().st_size)
+        if unpacked > limit:
+            largest = max(self.files, key=lambda name: self.files[name].file_size)
+            raise ArchiveError(f"{path}: unpacks to {unpacked / MB:,.1f} MB (largest: {largest!r}), the limit is "
+                               f"{limit / MB:,.1f} MB; if you trust it, unpack it and give the folder")
+
+    def _open(self, name: str) -> BinaryIO:
+        return self.zip.open(self.files[name])
+
+
+def _member_fault(info: zipfile.ZipInfo) -> str | None:
+    kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archive was not made on Unix
+    if kind not in (0, stat.S_IFREG):
+        return "link or device"
+    if info.flag_bits & 1:
+        return "encrypted"
+    # bz2 and lzma inflate a block at a time, however little is asked for: that would pass by the limits.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "packed neither stored nor deflated"
+    return None
+
+
+def is_unsafe(name: str) -> bool:
+    """True for a name that is not plainly relative on every system."""
+    return (not name or name.startswith("/") or ".." in name.split("/") or "\\" in name
+            or re.match("[A-Za-z]:", name) is not None or has_control(name))
+
+
+def open_source(path: str | Path) -> Source:
+    """A folder or a zip as a `Source`.
+
+    Raises:
+        ArchiveError: it is no zip archive, a damaged one, or a decompression bomb.
+    """
+    return _Folder(Path(path)) if Path(path).is_dir() else _Zip(Path(path))

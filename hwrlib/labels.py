@@ -1,0 +1,124 @@
+"""Tables of labels: how they are read, which labels are no text, and how rows are dealt out to the splits."""
+
+import codecs
+import csv
+import io
+import random
+import re
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+SPLITS = ("train", "validation", "test")
+SPECIAL_LABELS = frozenset({"", "EMPTY", "UNREADABLE", "NONE", "BLANK", "ILLISIBLE"})
+
+
+def is_special(text: str) -> bool:
+    """True for a label that stands for "no text here" and is not itself written in the image."""
+    return text.strip().upper() in SPECIAL_LABELS
+
+
+def has_control(text: str) -> bool:
+    """True if the text holds a control character, such as a line break."""
+    return re.search(r"[\x00-\x1f\x7f-\x9f]", text) is not None
+
+
+def read_labels(path: str | Path, *, filename_column: str = "FILENAME", text_column: str = "IDENTITY",
+                group_column: str | None = None) -> pd.DataFrame:
+    """Read a table of labels as text: an empty cell is "", and NULL, NA or nan stay what was written.
+
+    Args:
+        path: CSV or TSV; comma, semicolon or tab; UTF-8 (with or without BOM), UTF-16 with BOM, or cp1252/latin-1.
+        filename_column: header of the column with the image's file name.
+        text_column: header of the column with the text.
+        group_column: header of a column to keep beside them, perhaps one of the two again; none by default.
+    Returns:
+        Columns FILENAME and IDENTITY, and GROUP where one was asked for; every cell a str, stripped, NFC.
+    Raises:
+        ValueError: a column is missing, or the file is not a table.
+    """
+    columns = {"FILENAME": filename_column, "IDENTITY": text_column}
+    if group_column:
+        columns["GROUP"] = group_column
+    return parse_labels(Path(path).read_bytes(), name=str(path), columns=columns)
+
+
+def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataFrame:
+    """As `read_labels`, from bytes.
+
+    Args:
+        data: the table.
+        name: of the table, for error messages.
+        columns: name in the result -> header in the table.
+    """
+    text = _decode(data)
+    header, separator = _read_header(text, name, list(columns.values()))
+    places = [header.index(column) for column in columns.values()]
+    rows = []
+    # The csv module, not pandas: it tells a row with too many cells (an unquoted comma) from a good one.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        for cells in reader:
+            if any(cells[len(header):]):
+                raise csv.Error(f"{len(cells)} cells under {len(header)} columns; quote text that holds {separator!r}")
+            if any(map(str.strip, cells)):  # not a blank line
+                cells += [""] * (len(header) - len(cells))
+                rows.append([unicodedata.normalize("NFC", cells[place].strip()) for place in places])
+    except csv.Error as error:
+        raise ValueError(f"{name}, line {reader.line_num}: {error}") from None
+    return pd.DataFrame(rows[1:], columns=list(columns), dtype=object)
+
+
+def _decode(data: bytes) -> str:
+    encodings = ["utf-16"] if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ["utf-8-sig", "cp1252"]
+    for encoding in encodings:
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            pass
+    return data.decode("latin-1")  # takes any byte
+
+
+def _read_header(text: str, name: str, columns: list[str]) -> tuple[list[str], str]:
+    """The header's cells and the separator under which it holds the most of these columns, then the most cells."""
+    line = next((line for line in text.splitlines() if line.strip()), None)
+    if line is None:
+        raise ValueError(f"{name}: the table is empty")
+    headers = [([cell.strip() for cell in next(csv.reader([line], delimiter=mark))], mark) for mark in ",;\t"]
+    header, separator = max(headers, key=lambda pair: (len(set(columns) & set(pair[0])), len(pair[0])))
+    for column in columns:
+        if column not in header:
+            raise ValueError(f"{name}: no column {column!r}; the columns there are {', '.join(map(repr, header))}")
+    return header, separator
+
+
+def split_groups(groups: list, *, validation: float, test: float, seed: int) -> list[str]:
+    """Give each row a split so that no group stands in two.
+
+    Shuffled groups go, the largest first, to the split that lacks most rows; the last ones fill splits still empty.
+
+    Args:
+        groups: the group of each row.
+        validation, test: fractions of the rows.
+    Returns:
+        The split of each row.
+    Raises:
+        ValueError: the fractions leave nothing for a split, or there are fewer groups than splits.
+    """
+    if not (validation > 0 and test > 0 and validation + test < 1):
+        raise ValueError(f"validation={validation} and test={test} must be above 0 and sum to less than 1")
+    sizes = Counter(groups)
+    if len(sizes) < len(SPLITS):
+        raise ValueError(f"{len(sizes)} groups cannot fill {len(SPLITS)} splits; use a finer group column, or none")
+    lacking = dict(zip(SPLITS, (len(groups) * share for share in (1 - validation - test, validation, test))))
+    order = random.Random(seed).sample(list(sizes), len(sizes))
+    split_of, empty = {}, list(SPLITS)
+    for i, group in enumerate(sorted(order, key=sizes.__getitem__, reverse=True)):
+        split = max(empty if len(order) - i <= len(empty) else SPLITS, key=lacking.__getitem__)
+        split_of[group] = split
+        lacking[split] -= sizes[group]
+        if split in empty:
+            empty.remove(split)
+    return [split_of[group] for group in groups]

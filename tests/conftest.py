@@ -1,0 +1,81 @@
+"""Shared by the tests: a tiny set of drawn words, a recogniser trained on it, and one thread for everything."""
+
+import csv
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")   # of child processes, too: small tensors gain nothing from threads
+os.environ["TQDM_DISABLE"] = "1"
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from hwrlib.config import TrainConfig
+from hwrlib.recognizer import Recognizer
+from hwrlib.train import Run, fit
+
+WORDS = ("ANNE", "LEO", "NOE", "ENZO", "ALAN", "ZOE", "LOLA", "ELENA", "NAEL", "OLLE", "ANOLE", "LEA")
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def draw() -> Callable[..., np.ndarray]:
+    """Draw a word in black on white: (H, W) uint8, 48 px high, as wide as it needs."""
+    def draw_word(text: str, seed: int = 0) -> np.ndarray:
+        random = np.random.default_rng(seed)
+        scale, thickness = random.uniform(0.8, 1.1), int(random.integers(2, 4))
+        (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+        image = np.full((48, width + 16), 255, np.uint8)
+        place = (int(random.integers(4, 12)), int(random.integers(34, 42)))
+        cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, 0, thickness, cv2.LINE_AA)
+        return image
+    return draw_word
+
+
+@pytest.fixture(scope="session")
+def write_split(draw) -> Callable[..., list[Path]]:
+    """Write one split of a data set: its images, drawn, and its table; returns the images' paths."""
+    def write(folder: Path, split: str, texts: list[str]) -> list[Path]:
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        paths = [folder / split / f"{split.upper()}_{number:03d}.png" for number in range(len(texts))]
+        for number, (path, text) in enumerate(zip(paths, texts)):
+            cv2.imwrite(str(path), draw(text or " ", seed=number))
+        with open(folder / f"{split}.csv", "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("FILENAME", "IDENTITY"), *zip((path.name for path in paths), texts)])
+        return paths
+    return write
+
+
+@pytest.fixture(scope="session")
+def drawn_set(tmp_path_factory, write_split) -> Path:
+    """A data set of twelve words in the one layout: 96 images to train on, 24 to validate, 12 to test."""
+    folder = tmp_path_factory.mktemp("data") / "drawn"
+    for split, times in (("train", 8), ("validation", 2), ("test", 1)):
+        write_split(folder, split, list(WORDS) * times)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(drawn_set) -> Callable[..., TrainConfig]:
+    """A configuration that trains on the drawn set in seconds; what is given by name differs from it."""
+    def configure(**changes) -> TrainConfig:
+        values = dict(data=str(drawn_set), width=8, hidden=32, height=32, max_width=128, epochs=10, batch_size=8,
+                      learning_rate=0.006, dropout=0.0, ema=0.9, augment=0.2, precision="fp32")
+        return TrainConfig(**values | changes)
+    return configure
+
+
+@pytest.fixture(scope="session")
+def run(tiny, tmp_path_factory) -> Run:
+    """A finished training on the drawn set."""
+    return fit(tiny(), tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def recognizer(run) -> Recognizer:
+    """The best model of that training."""
+    return Recognizer.from_checkpoint(run.folder / "best_model.pth", device="cpu")

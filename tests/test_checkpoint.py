@@ -1,0 +1,161 @@
+"""hwrlib.checkpoint: a kill leaves no half file, a foreign file runs no code."""
+
+import os
+import pickle
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from hwrlib import checkpoint
+from hwrlib.charset import Charset
+from hwrlib.checkpoint import (find_checkpoint, epoch_checkpoints, epoch_path, latest_run, load_model, load_safely,
+                               save_atomically, save_model)
+from hwrlib.model import CRNN
+from hwrlib.transforms import Normalisation
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    """The checkpoint of a small model."""
+    torch.manual_seed(0)
+    save_model(tmp_path / "model.pth", model=CRNN(4, width=2, hidden=3), charset=Charset("AÉB"),
+               normalisation=Normalisation(height=16), config={"epochs": 2}, metrics={"validation_cer": 0.5})
+    return tmp_path / "model.pth"
+
+
+class Evil:
+    """Pickled, it makes a file when it is loaded."""
+
+    def __init__(self, mark: Path):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("model", [CRNN(4, width=2, hidden=3, dropout=0.1), CRNN.baseline(4)], ids=["crnn", "baseline"])
+def test_round_trip(tmp_path, model):
+    save_model(tmp_path / "model.pth", model=model, charset=Charset("AÉB"), normalisation=Normalisation(height=64),
+               config={"epochs": 2}, metrics={"validation_cer": 0.5})
+    loaded, charset, normalisation, about = load_model(tmp_path / "model.pth")
+    assert not loaded.training and loaded.arguments == model.arguments
+    assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), model.state_dict().values()))
+    assert charset == Charset("AÉB") and normalisation == Normalisation(height=64)
+    assert about == {"config": {"epochs": 2}, "metrics": {"validation_cer": 0.5}}
+
+
+# Written whole --------------------------------------------------------------------------------------------------------
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "state.pth"
+    save_atomically({"epoch": 1}, path)
+
+    def disk_full(content, file):
+        file.write(b"half a checkpoint")
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(checkpoint.torch, "save", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        save_atomically({"epoch": 2}, path)
+    assert load_safely(path)["epoch"] == 1
+    monkeypatch.undo()
+    save_atomically({"epoch": 3}, path)
+    assert load_safely(path)["epoch"] == 3 and list(tmp_path.iterdir()) == [path]
+
+
+def test_the_file_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
+    steps = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(checkpoint.os, name, lambda *args, name=name, real=real: (steps.append(name), real(*args)))
+    save_atomically({"epoch": 1}, tmp_path / "state.pth")
+    assert steps == ["fsync", "replace"]
+
+
+# Refused --------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
+def test_a_file_cut_short_is_refused(saved, share):
+    content = saved.read_bytes()
+    saved.write_bytes(content[:int(share * len(content))])
+    with pytest.raises(ValueError, match="model.pth: "):
+        load_model(saved)
+
+
+def test_a_damaged_file_loads_or_is_refused_but_nothing_else(saved):
+    content, draw, refused = saved.read_bytes(), random.Random(0), 0
+    for _ in range(60):
+        damaged = bytearray(content)
+        for _ in range(draw.randrange(1, 30)):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        saved.write_bytes(damaged)
+        try:
+            load_model(saved)
+        except ValueError as error:
+            assert "model.pth" in str(error)
+            refused += 1
+    assert refused > 20
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, protocol=2))],
+                         ids=["torch", "pickle"])
+def test_code_in_a_file_is_refused_and_not_run(tmp_path, save):
+    mark, path = tmp_path / "code-was-run", tmp_path / "evil.pth"
+    save({"format": checkpoint.FORMAT, "model": Evil(mark)}, path)
+    with pytest.raises(ValueError, match="evil.pth: refused"):
+        load_safely(path)
+    assert not mark.exists()
+    pickle.loads(pickle.dumps(Evil(mark)))
+    assert mark.exists()                            # so the file was indeed a trap
+
+
+@pytest.mark.parametrize("content, found", [({"format": "hwrlib-0"}, "hwrlib-0"), ({"weights": 1}, "None"),
+                                            ([1, 2], "list")])
+def test_another_version_is_refused(tmp_path, content, found):
+    torch.save(content, tmp_path / "old.pth")
+    with pytest.raises(ValueError, match=f"old.pth: not a checkpoint of this version.*hwrlib-1.*{found}"):
+        load_safely(tmp_path / "old.pth")
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"characters": "ABCDE"}, "charset of 6 classes beside a model of 4"),
+    ({"arguments": {"num_classes": 4, "width": 4, "hidden": 3}}, "do not fit"),
+    ({"arguments": {"num_classes": 4, "depth": 9}}, "do not fit"),
+    ({"normalisation": {"tall": 3}}, "do not fit"),
+])
+def test_parts_that_do_not_fit_each_other_are_refused(saved, change, said):
+    content = load_safely(saved)
+    save_atomically(content | change, saved)
+    with pytest.raises(ValueError, match=f"model.pth: .*{said}"):
+        load_model(saved)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere.pth: no such checkpoint"):
+        load_safely(tmp_path / "nowhere.pth")
+
+
+# Found ----------------------------------------------------------------------------------------------------------------
+
+def test_the_best_is_found_or_else_the_last(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no best_model.pth and no epoch checkpoint"):
+        find_checkpoint(tmp_path)
+    for epoch in (2, 10, 9):
+        epoch_path(tmp_path, epoch).touch()
+    (tmp_path / "epoch_11_model_checkpoint.pth.partial").touch()
+    assert [path.name.split("_")[1] for path in epoch_checkpoints(tmp_path)] == ["2", "9", "10"]
+    assert find_checkpoint(tmp_path) == tmp_path / "epoch_10_model_checkpoint.pth"
+    (tmp_path / "best_model.pth").touch()
+    assert find_checkpoint(tmp_path) == tmp_path / "best_model.pth"
+
+
+def test_the_latest_run_is_the_one_that_saved_a_best_model_last(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no run with a best_model.pth"):
+        latest_run(tmp_path)
+    for name, time in (("a", 300), ("b", 900), ("c", 600)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best_model.pth").touch()
+        os.utime(tmp_path / name / "best_model.pth", (time, time))
+    (tmp_path / "d-without-a-model").mkdir()
+    assert latest_run(tmp_path) == tmp_path / "b"

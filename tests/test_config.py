@@ -1,0 +1,87 @@
+"""hwrlib.config: what is refused, and how it is said."""
+
+import dataclasses
+
+import pytest
+
+from hwrlib.config import TrainConfig
+
+
+def test_defaults_are_valid_and_frozen():
+    config = TrainConfig()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.epochs = 3
+
+
+def test_round_trip():
+    config = TrainConfig(epochs=3, model="baseline", height=64)
+    assert TrainConfig.from_dict(config.as_dict()) == config
+    assert list(config.as_dict()) == TrainConfig.names()
+
+
+def test_unknown_names_are_refused_with_the_known_ones():
+    with pytest.raises(ValueError) as error:
+        TrainConfig.from_dict({"epochs": 3, "learnrate": 0.1, "batch": 2})
+    assert "['batch', 'learnrate']" in str(error.value)
+    assert all(name in str(error.value) for name in TrainConfig.names())
+
+
+@pytest.mark.parametrize("name, value, said", [
+    ("epochs", 2.0, "epochs must be int, not 2.0"),
+    ("epochs", True, "epochs must be int, not True"),
+    ("data", 3, "data must be str, not 3"),
+    ("dropout", None, "dropout must be float, not None"),
+    ("learning_rate", "1e-3", "learning_rate must be float, not '1e-3' (write 0.001, not 1e-3)"),
+])
+def test_wrong_types_are_refused(name, value, said):
+    with pytest.raises(ValueError) as error:
+        TrainConfig(**{name: value})
+    assert said in str(error.value)
+
+
+def test_a_whole_number_does_for_a_fraction():
+    config = TrainConfig(learning_rate=1, dropout=0)
+    assert config.learning_rate == 1.0 and type(config.learning_rate) is type(config.dropout) is float
+
+
+@pytest.mark.parametrize("name, value", [
+    ("epochs", 0), ("batch_size", -1), ("learning_rate", 0.0), ("learning_rate", float("nan")), ("dropout", 1.0),
+    ("ema", -0.1), ("augment", -1.0), ("seed", -1), ("model", "resnet"), ("schedule", "step"), ("precision", "fp8"),
+    ("height", 50), ("min_width", 1000), ("max_stretch", 0.5), ("warmup", 1.0), ("workers", -1),
+])
+def test_values_out_of_range_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=name):
+        TrainConfig(**{name: value})
+
+
+def test_every_fault_is_told_at_once():
+    with pytest.raises(ValueError) as error:
+        TrainConfig(epochs=0, precision="fp8", height=50)
+    assert all(part in str(error.value) for part in ("epochs", "auto, fp32, bf16, fp16", "multiple of 8, not 50"))
+
+
+def test_parameters_of_a_notebook():
+    namespace = {"epochs": 2, "data": "data/mine", "unrelated": object(), "__name__": "__main__"}
+    assert TrainConfig.from_parameters(namespace) == TrainConfig(epochs=2, data="data/mine")
+    with pytest.raises(ValueError, match="1e-3"):
+        TrainConfig.from_parameters({"learning_rate": "1e-3"})
+
+
+def test_yaml_file(tmp_path):
+    file = tmp_path / "names.yaml"
+    file.write_text("epochs: 4   # passes\nlearning_rate: 0.002\ncharacters: \"ABÉ\"\n", encoding="utf-8")
+    assert TrainConfig.from_yaml(file) == TrainConfig(epochs=4, learning_rate=0.002, characters="ABÉ")
+    file.write_text("", encoding="utf-8")
+    assert TrainConfig.from_yaml(file) == TrainConfig()
+
+
+@pytest.mark.parametrize("content, said", [
+    ("learning_rate: 1e-3", "write 0.001"), ("epoch: 3", "unknown parameters ['epoch']"), ("epochs: [", "epochs"),
+    ("- epochs", "`name: value` lines"), ("epochs: 0", "above 0"), ("just text", "`name: value` lines"),
+])
+def test_faults_of_a_yaml_file_name_the_file(tmp_path, content, said):
+    file = tmp_path / "mine.yaml"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError) as error:
+        TrainConfig.from_yaml(file)
+    assert str(file) in str(error.value) and said in str(error.value)

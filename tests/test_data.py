@@ -1,0 +1,195 @@
+"""hwrlib.data: the cache, what is left out, and the order of batches."""
+
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+
+from hwrlib import data
+from hwrlib.charset import Charset
+from hwrlib.data import BucketSampler, LineDataset, eval_loader, train_loader
+from hwrlib.transforms import Normalisation, normalise
+
+SIZES = Normalisation(height=16, max_width=64, min_width=16)
+
+
+@pytest.fixture
+def folder(tmp_path, write_split):
+    """A data set of 30 words."""
+    write_split(tmp_path / "set", "train", ["LEA", "NOE", "ANNA"] * 10)
+    return tmp_path / "set"
+
+
+def opened(folder, normalisation=SIZES) -> LineDataset:
+    return LineDataset(folder, "train", normalisation)
+
+
+@pytest.fixture
+def decoded(monkeypatch) -> list[str]:
+    """The names of the images that are decoded, as they are."""
+    names = []
+
+    def watched(path, normalisation):
+        names.append(path.name)
+        return normalise(path, normalisation)
+    monkeypatch.setattr(data, "normalise", watched)
+    return names
+
+
+# The cache ------------------------------------------------------------------------------------------------------------
+
+def test_samples_are_the_normalised_images(folder):
+    dataset = opened(folder)
+    assert len(dataset) == 30 and dataset.skipped == []
+    for index in (0, 7, 29):
+        sample = dataset[index]
+        assert np.array_equal(sample.ink, normalise(dataset.path(index), SIZES).ink)
+        assert sample.text == ["LEA", "NOE", "ANNA"][index % 3] and sample.name == f"TRAIN_{index:03d}.png"
+        assert sample.ink.shape[1] == dataset.widths[index]
+
+
+def test_images_are_decoded_once(folder, decoded):
+    opened(folder)
+    assert len(decoded) == 30
+    opened(folder)
+    assert len(decoded) == 30
+
+
+def test_a_changed_image_is_noticed(folder, decoded):
+    before = opened(folder)[3].ink
+    cv2.imwrite(str(folder / "train/TRAIN_003.png"), np.pad(np.zeros((20, 8), np.uint8), 12, constant_values=255))
+    after = opened(folder)
+    assert len(decoded) == 60 and not np.array_equal(after[3].ink, before)
+    assert len(list((folder / ".cache").iterdir())) == 2          # the stale one is gone
+
+
+def test_a_removed_image_is_noticed(folder):
+    opened(folder)
+    (folder / "train/TRAIN_003.png").unlink()
+    dataset = opened(folder)
+    assert len(dataset) == 29 and "TRAIN_003.png" not in dataset.names
+    assert [(skipped.name, "no such file" in skipped.reason) for skipped in dataset.skipped] == [("TRAIN_003.png", True)]
+
+
+def test_another_normalisation_has_another_cache(folder, decoded):
+    assert opened(folder)[0].ink.shape[0] == 16
+    assert opened(folder, Normalisation(height=24, max_width=64, min_width=16))[0].ink.shape[0] == 24
+    assert len(decoded) == 60
+    opened(folder), opened(folder, Normalisation(height=24, max_width=64, min_width=16))
+    assert len(decoded) == 60                                     # both are kept
+
+
+def test_changed_labels_are_read_afresh(folder):
+    opened(folder)
+    table = folder / "train.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("LEA", "ZOE"), encoding="utf-8")
+    assert opened(folder)[0].text == "ZOE"
+
+
+def test_a_half_written_cache_is_made_anew(folder, decoded):
+    expected = opened(folder)[5].ink
+    index, = (folder / ".cache").glob("*.json")
+    ink, = (folder / ".cache").glob("*.ink")
+    index.unlink()                                                # killed between the ink and its index
+    ink.write_bytes(b"")
+    ink.with_suffix(".partial").write_bytes(b"half")
+    assert np.array_equal(opened(folder)[5].ink, expected) and len(decoded) == 60
+    assert {path.suffix for path in (folder / ".cache").iterdir()} == {".ink", ".json"}
+
+
+def test_a_data_set_survives_the_way_to_a_worker_process(folder):
+    dataset = opened(folder)
+    expected = dataset[4].ink
+    assert np.array_equal(pickle.loads(pickle.dumps(dataset))[4].ink, expected)
+
+
+# What is left out -------------------------------------------------------------------------------------------------------
+
+def test_a_broken_image_is_skipped_and_reported(folder):
+    (folder / "train/TRAIN_010.png").write_bytes(b"no image")
+    for _ in range(2):                                            # made, and then read from the cache
+        dataset = opened(folder)
+        assert len(dataset) == 29 and dataset.names[10] == "TRAIN_011.png" and dataset[10].text == "ANNA"
+        skipped, = dataset.skipped
+        assert skipped.name == "TRAIN_010.png" and "not a readable image" in skipped.reason
+
+
+def test_many_broken_images_are_refused(folder):
+    for number in (3, 10):
+        (folder / f"train/TRAIN_{number:03d}.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="2 of 30 images cannot be read, more than 5%.*TRAIN_003.png"):
+        opened(folder)
+
+
+def test_special_labels_are_skipped(tmp_path, write_split):
+    write_split(tmp_path, "train", ["LEA", "", "EMPTY", "unreadable", "NOE"])
+    dataset = opened(tmp_path)
+    assert dataset.texts == ["LEA", "NOE"] and [s.reason for s in dataset.skipped] == ["special label"] * 3
+
+
+def test_what_is_not_there_is_named(tmp_path, write_split):
+    with pytest.raises(FileNotFoundError, match="train.csv: no such table"):
+        opened(tmp_path)
+    write_split(tmp_path, "train", ["", "EMPTY"])
+    with pytest.raises(ValueError, match="no labelled line"):
+        opened(tmp_path)
+
+
+def test_keep(folder):
+    dataset = opened(folder)
+    expected = dataset[20].ink
+    dataset.keep(np.array([20, 2]), "for this test")
+    assert dataset.names == ["TRAIN_020.png", "TRAIN_002.png"] and np.array_equal(dataset[0].ink, expected)
+    assert len(dataset.widths) == 2 and len(dataset.skipped) == 28 and dataset.skipped[0].reason == "for this test"
+
+
+# Batches --------------------------------------------------------------------------------------------------------------
+
+WIDTHS = np.random.default_rng(0).integers(32, 257, 1003)
+
+
+def batches_at(epoch: int, *, start: int = 0, seed: int = 0) -> list[list[int]]:
+    sampler = BucketSampler(WIDTHS, 8, seed=seed)
+    sampler.begin_at(epoch, start=start)
+    return list(sampler)
+
+
+def test_every_line_comes_once():
+    batches = batches_at(0)
+    assert sorted(sum(batches, [])) == list(range(1003))
+    assert len(batches) == len(BucketSampler(WIDTHS, 8)) == 126 and sorted(map(len, batches)) == [3] + [8] * 125
+
+
+def test_the_order_follows_from_seed_and_epoch_alone():
+    assert batches_at(2) == batches_at(2)
+    assert len({str(batches_at(epoch, seed=seed)) for epoch in range(3) for seed in range(3)}) == 9
+
+
+def test_an_epoch_can_be_taken_up_in_its_midst():
+    assert batches_at(1, start=50) == batches_at(1)[50:] and batches_at(1, start=126) == []
+
+
+def test_lines_of_like_width_stand_together():
+    def padding(batches: list[list[int]]) -> float:
+        padded = sum(len(batch) * WIDTHS[batch].max() for batch in batches)
+        return padded / WIDTHS.sum() - 1
+    shuffled = np.random.default_rng(1).permutation(1003)
+    assert padding(batches_at(0)) < 0.05 < 0.4 < padding(np.array_split(shuffled, 126))
+
+
+def test_training_loader_gives_the_sampler_s_batches(folder):
+    dataset = opened(folder)
+    for workers in (0, 1):
+        loader = train_loader(dataset, Charset("AELNO"), batch_size=4, seed=1, workers=workers)
+        loader.batch_sampler.begin_at(1, start=2)
+        expected = [tuple(dataset.names[i] for i in batch) for batch in loader.batch_sampler]
+        assert [batch.names for batch in loader] == expected and len(expected) == 6
+
+
+def test_evaluation_loader_gives_every_line_once_by_width(folder):
+    loader = eval_loader(opened(folder), Charset("AELNO"), batch_size=7)
+    batches = list(loader)
+    assert sorted(name for batch in batches for name in batch.names) == opened(folder).names
+    widths = np.concatenate([batch.image_widths for batch in batches])
+    assert (np.diff(widths) >= 0).all()

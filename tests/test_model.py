@@ -1,0 +1,122 @@
+"""hwrlib.model and hwrlib.lstm: shapes, sizes, and lines that do not disturb each other."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from hwrlib.lstm import BiLSTM, drop_features
+from hwrlib.model import CRNN
+
+
+def parameters_of(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def settled(model: CRNN, height: int) -> CRNN:
+    """The model in evaluation mode, its batch normalisation used to random ink."""
+    torch.manual_seed(0)
+    model.train()
+    with torch.no_grad():
+        for _ in range(10):
+            model((torch.rand(4, 1, height, 64) > 0.9).float(), torch.full((4,), 64))
+    return model.eval()
+
+
+# The baseline -------------------------------------------------------------------------------------------------------
+
+def test_baseline_layer_by_layer():
+    model, shapes = CRNN.baseline().eval(), []
+    layers = [*model.cnn, model.rnn, model.classifier]
+    for layer in layers:
+        layer.register_forward_hook(lambda layer, _, y: shapes.append((type(layer).__name__, tuple(y.shape))))
+    with torch.inference_mode():
+        log_probs = model(torch.zeros(2, 1, 64, 256), torch.tensor([256, 256]))
+    assert shapes == [
+        ("Conv2d", (2, 64, 64, 256)), ("ReLU", (2, 64, 64, 256)), ("MaxPool2d", (2, 64, 32, 128)),
+        ("Conv2d", (2, 128, 32, 128)), ("ReLU", (2, 128, 32, 128)), ("MaxPool2d", (2, 128, 16, 64)),
+        ("Conv2d", (2, 256, 16, 64)), ("ReLU", (2, 256, 16, 64)), ("MaxPool2d", (2, 256, 8, 32)),
+        ("Flatten", (2, 2048, 32)), ("BiLSTM", (32, 2, 512)), ("Linear", (32, 2, 96))]
+    assert log_probs.shape == (32, 2, 96)            # 32 frames for 256 px, 95 characters and the blank
+
+
+def test_baseline_has_6_7_million_parameters():
+    plain = nn.ModuleList([nn.Conv2d(1, 64, 3), nn.Conv2d(64, 128, 3), nn.Conv2d(128, 256, 3),
+                           nn.LSTM(2048, 256, num_layers=2, bidirectional=True), nn.Linear(512, 96)])
+    assert parameters_of(CRNN.baseline()) == parameters_of(plain) == 6_718_560
+
+
+def test_ours_is_smaller():
+    assert parameters_of(CRNN(96)) < 1_100_000
+
+
+@pytest.mark.parametrize("model", [CRNN(7, width=4, hidden=6, dropout=0.1), CRNN.baseline(7)], ids=["crnn", "baseline"])
+def test_arguments_build_the_same_model_again(model):
+    again = CRNN.from_arguments(model.arguments)
+    again.load_state_dict(model.state_dict())
+    assert again.arguments == model.arguments and again.stride == model.stride
+
+
+# Frames -------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("model, height", [(CRNN(5, width=2, hidden=3), 16), (CRNN.baseline(5), 64)],
+                         ids=["crnn", "baseline"])
+def test_output_lengths_are_those_of_the_frames(model, height):
+    widths = [*range(model.stride, 130, model.stride), 256] if height == 16 else [8, 32, 64, 104, 160, 256]
+    for width in widths:
+        with torch.inference_mode():
+            log_probs = model.eval()(torch.zeros(1, 1, height, width), torch.tensor([width]))
+        assert len(log_probs) == int(model.output_lengths(torch.tensor([width]))[0]), width
+
+
+def test_widths_between_two_strides_lose_the_rest():
+    assert CRNN(5, width=2, hidden=3).output_lengths(torch.tensor([32, 33, 35, 36, 255])).tolist() == [8, 8, 8, 9, 63]
+    assert CRNN.baseline(5).output_lengths(torch.tensor([255, 256])).tolist() == [31, 32]
+
+
+def test_probabilities_add_up_to_one_with_the_shortcut_too():
+    model = CRNN(9, width=4, hidden=6)
+    for log_probs in model(torch.rand(3, 1, 16, 64), torch.tensor([64, 40, 32]), with_shortcut=True):
+        assert log_probs.shape == (16, 3, 9) and log_probs.dtype == torch.float32
+        torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(16, 3))
+
+
+def test_uint8_ink_is_the_same_as_its_fraction():
+    model, ink = CRNN(9, width=4, hidden=6).eval(), torch.randint(0, 256, (2, 1, 16, 64), dtype=torch.uint8)
+    widths = torch.tensor([64, 50])
+    with torch.inference_mode():
+        torch.testing.assert_close(model(ink, widths), model(ink.float() / 255, widths))
+
+
+# Lines side by side ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_bilstm_equals_pytorch_with_packing(layers):
+    torch.manual_seed(0)
+    ours, theirs = BiLSTM(5, 7, num_layers=layers), nn.LSTM(5, 7, num_layers=layers, bidirectional=True)
+    for layer in range(layers):
+        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            for direction, suffix in ((ours.forwards, ""), (ours.backwards, "_reverse")):
+                getattr(theirs, f"{kind}_l{layer}{suffix}").data = getattr(direction[layer], f"{kind}_l0").data
+    frames, lengths = torch.randn(11, 5, 5), torch.tensor([11, 1, 4, 10, 7])
+    expected, _ = pad_packed_sequence(theirs(pack_padded_sequence(frames, lengths, enforce_sorted=False))[0])
+    result = ours(frames, lengths)
+    for n, length in enumerate(lengths):
+        torch.testing.assert_close(result[:length, n], expected[:length, n])
+
+
+def test_bilstm_does_not_see_the_padding():
+    model, frames, lengths = BiLSTM(5, 7), torch.randn(9, 2, 5), torch.tensor([9, 4])
+    changed = frames.clone()
+    changed[4:, 1] = 100
+    before, after = model(frames, lengths), model(changed, lengths)
+    assert torch.equal(before[:, 0], after[:, 0]) and torch.equal(before[:4, 1], after[:4, 1])
+
+
+def test_dropped_features_are_the_same_in_every_frame_of_a_sample():
+    torch.manual_seed(0)
+    dropped = drop_features(torch.ones(6, 40, 50), 0.25)
+    assert torch.equal(dropped, dropped[:1].expand_as(dropped))
+    assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert float(dropped.mean()) == pytest.approx(1, abs=0.05)
+    assert drop_features(dropped, 0) is dropped

@@ -1,0 +1,154 @@
+"""hwrlib.recognizer: reading images of every kind, one and many."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hwrlib.charset import Charset
+from hwrlib.model import CRNN
+from hwrlib.recognizer import Reading, Recognizer, find_images
+from hwrlib.transforms import Normalisation
+
+
+@pytest.fixture(scope="module")
+def paths(drawn_set):
+    """Twelve images that were not trained on."""
+    return sorted((drawn_set / "test").iterdir())
+
+
+def texts(readings: list[Reading]) -> list[str]:
+    return [reading.text for reading in readings]
+
+
+def test_it_reads_words_it_was_trained_for(recognizer, paths, draw):
+    assert texts(recognizer.read(paths)).count("") == 0
+    assert recognizer.read(draw("ENZO")).text == "ENZO"
+
+
+def test_one_image_gives_one_reading_and_many_give_a_list(recognizer, paths):
+    one = recognizer.read(paths[0])
+    assert isinstance(one, Reading) and recognizer.read([paths[0]]) == [one]
+    assert recognizer.read([]) == []
+
+
+def test_path_image_and_array_give_the_same(recognizer, paths):
+    for path in paths[:3]:
+        with Image.open(path) as image:
+            array = np.asarray(image)
+            forms = [path, str(path), image.copy(), image.convert("RGB"), array, array / 255]
+        first, *others = recognizer.read(forms)
+        assert texts(others) == [first.text] * 5
+        assert [other.confidence for other in others] == pytest.approx([first.confidence] * 5, abs=1e-4)
+
+
+def test_reading_does_not_change_the_image_given(recognizer, paths, tmp_path):
+    Image.open(paths[0]).convert("RGB").save(tmp_path / "colour.jpg")
+    with Image.open(tmp_path / "colour.jpg") as image:
+        recognizer.read(image)
+        assert image.mode == "RGB"
+
+
+def test_order_is_kept_whatever_the_batches(recognizer, paths, draw, monkeypatch):
+    images = [draw("LEO" * (1 + number % 3), seed=number) for number in range(9)] + paths
+    alone = [recognizer.read(image) for image in images]
+    for batch_size in (1, 4, 64):
+        assert texts(recognizer.read(images, batch_size=batch_size)) == texts(alone)
+    monkeypatch.setattr("hwrlib.recognizer.CHUNK", 5)
+    assert texts(recognizer.read(images)) == texts(alone)
+
+
+def test_read_each_takes_images_as_they_come(recognizer, paths, monkeypatch):
+    monkeypatch.setattr("hwrlib.recognizer.CHUNK", 2)
+    taken = []
+
+    def stream():
+        for path in paths:
+            taken.append(path)
+            yield path
+    readings = recognizer.read_each(stream())
+    assert taken == []
+    next(readings)
+    assert len(taken) == 2                          # no more images in memory than a chunk
+
+
+def test_confidences_are_probabilities(recognizer, paths):
+    for reading in recognizer.read(paths):
+        assert 0 < reading.confidence <= 1
+        assert all(0 < character.confidence <= 1 for character in reading.characters)
+        assert "".join(character.text for character in reading.characters) == reading.text
+
+
+def test_spans_lie_in_the_image_from_left_to_right(recognizer, paths):
+    for path, reading in zip(paths, recognizer.read(paths)):
+        places = [place for character in reading.characters for place in (character.start, character.end)]
+        assert places == sorted(places) and len(places) == 2 * len(reading.text)
+        assert 0 <= places[0] and places[-1] <= Image.open(path).width
+        assert all(character.start < character.end for character in reading.characters)
+
+
+def test_spans_lie_in_the_image_for_narrow_images_and_wild_models():
+    for seed in range(6):
+        torch.manual_seed(seed)
+        model = CRNN(5, width=4, hidden=8)
+        model.classifier.weight.data *= 40          # an untrained model that is sure of something everywhere
+        recognizer = Recognizer(model, Charset("ABCD"), Normalisation(height=16, max_width=64, min_width=64))
+        for width in (3, 11, 50, 300):
+            image = np.where(np.random.default_rng(seed).random((20, width)) < 0.2, 0, 255).astype(np.uint8)
+            for character in recognizer.read(image).characters:
+                assert 0 <= character.start <= character.end <= width
+
+
+def test_spans_stand_where_the_letters_stand(recognizer, draw):
+    word, wide = draw("LEO"), np.full((48, 400), 255, np.uint8)
+    wide[:, 250:250 + word.shape[1]] = word
+    near, far = recognizer.read(word), recognizer.read(wide)
+    assert near.text == far.text == "LEO"
+    for a, b in zip(near.characters, far.characters):
+        assert b.start - a.start == pytest.approx(250, abs=4)
+
+
+def test_log_probs_are_the_frames_of_each_image(recognizer, paths):
+    frames = recognizer.log_probs(paths[:3])
+    for log_probs in frames:
+        assert log_probs.shape[1] == len(recognizer.charset)
+        torch.testing.assert_close(log_probs.exp().sum(1), torch.ones(len(log_probs)))
+
+
+def test_images_that_cannot_be_read_are_named(recognizer, paths, tmp_path):
+    (tmp_path / "scan_7.jpg").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="scan_7.jpg: not a readable image"):
+        recognizer.read([paths[0], tmp_path / "scan_7.jpg"])
+    with pytest.raises(ValueError, match="scan_8.jpg: there is no such file"):
+        recognizer.read(tmp_path / "scan_8.jpg")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 30_000), (30_000, 4), (40, 100, 4)])
+def test_odd_images_are_read(recognizer, shape):
+    assert 0 <= recognizer.read(np.full(shape, 255, np.uint8)).confidence <= 1
+
+
+def test_latest_is_the_run_that_saved_last(run, recognizer, paths, tmp_path):
+    shutil.copytree(run.folder, tmp_path / "runs/newest")
+    latest = Recognizer.latest(tmp_path / "runs", device="cpu")
+    assert latest.read(paths) == recognizer.read(paths) and latest.metrics == recognizer.metrics
+    with pytest.raises(FileNotFoundError, match="no run with a best_model.pth"):
+        Recognizer.latest(tmp_path)
+
+
+def test_what_the_checkpoint_tells_about_itself(recognizer, run, tiny):
+    assert recognizer.config == tiny().as_dict() and recognizer.metrics["validation_cer"] == run.best_cer
+    assert recognizer.normalisation.height == 32 and not recognizer.model.training
+
+
+def test_find_images(tmp_path):
+    for name in ("b.png", "a.JPG", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_images(tmp_path)] == ["a.JPG", "b.png"]
+    assert find_images(tmp_path / "b.png") == [tmp_path / "b.png"]
+    assert [path.name for path in find_images(f"{tmp_path}/*.png")] == ["b.png"]
+    for nothing in (tmp_path / "c.png", f"{tmp_path}/*.gif", tmp_path / "nowhere"):
+        with pytest.raises(FileNotFoundError, match="no image there"):
+            find_images(nothing)

@@ -1,0 +1,133 @@
+"""A training that was killed and resumed ends with the same weights, bit for bit, as one that was not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from hwrlib.checkpoint import load_safely
+from hwrlib.config import TrainConfig
+from hwrlib.train import fit
+
+EVERY_STEP = 1e-9   # minutes between two saved states
+MEASURED = ["seconds", "images_per_second"]     # columns of the history that no two runs share
+
+
+@pytest.fixture
+def config(tiny) -> TrainConfig:
+    """Everything random is on, and 19 batches an epoch leave a short step of accumulation at its end."""
+    return tiny(epochs=3, batch_size=5, accumulation=2, dropout=0.2, augment=1.0, ema=0.95,
+                checkpoint_minutes=EVERY_STEP, train_limit=93)
+
+
+def train_until_killed(config: TrainConfig, folder: Path, *, epoch: int, batch: int) -> dict:
+    """Train in a process of its own, kill it with SIGKILL once it is past a batch; returns the state it left."""
+    file = folder.parent / "config.yaml"
+    file.write_text(json.dumps(config.as_dict()), encoding="utf-8")
+    child = subprocess.Popen([sys.executable, "-m", "hwrlib.train", "-f", str(file), "--run", str(folder), "--resume"],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    resume, deadline = folder / "resume.pth", time.monotonic() + 60
+    while child.poll() is None and time.monotonic() < deadline:
+        if resume.exists():
+            state = load_safely(resume)
+            if (state["epoch"], state["batch"]) >= (epoch, batch):
+                break
+        time.sleep(0.002)
+    child.send_signal(signal.SIGKILL)
+    _, messages = child.communicate()
+    assert child.returncode == -signal.SIGKILL, messages.decode()[-2000:]
+    return load_safely(resume)
+
+
+def tensors_of(content) -> list[torch.Tensor]:
+    """All tensors of nested dictionaries and lists, in order."""
+    if isinstance(content, torch.Tensor):
+        return [content]
+    parts = content.values() if isinstance(content, dict) else content if isinstance(content, (list, tuple)) else []
+    return [tensor for part in parts for tensor in tensors_of(part)]
+
+
+def assert_same_end(a: Path, b: Path, epochs: int) -> None:
+    for name in ("resume.pth", "best_model.pth", f"epoch_{epochs}_model_checkpoint.pth"):
+        ours, theirs = (tensors_of(load_safely(folder / name)) for folder in (a, b))
+        assert len(ours) == len(theirs) > 0
+        assert all(torch.equal(x, y) for x, y in zip(ours, theirs)), name
+    histories = [pd.read_csv(folder / "history.csv").drop(columns=MEASURED) for folder in (a, b)]
+    pd.testing.assert_frame_equal(*histories, check_exact=True)
+    assert (a / "losses.csv").read_bytes() == (b / "losses.csv").read_bytes()
+
+
+def test_killed_twice_and_resumed_it_ends_the_same(config, tmp_path):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    fit(config, undisturbed)
+    for epoch, batch in ((0, 5), (1, 9)):
+        state = train_until_killed(config, killed, epoch=epoch, batch=batch)
+        assert state["epoch"] == epoch and batch <= state["batch"] < 19     # in the midst of the epoch
+    run = fit(config, killed, resume=True)
+    assert len(run.history) == 3
+    assert_same_end(undisturbed, killed, epochs=3)
+
+
+def test_stopped_after_every_kind_of_step_it_ends_the_same(config, tmp_path, monkeypatch):
+    """Stops at the first step, at the last of an epoch, and between two epochs."""
+    undisturbed, stopped = tmp_path / "undisturbed", tmp_path / "stopped"
+    fit(config, undisturbed)
+
+    class Stop(Exception):
+        pass
+
+    for epoch, batch in ((0, 2), (0, 19), (1, 0), (2, 19)):
+        real = os.replace
+
+        def replace_and_stop(source, target):
+            real(source, target)
+            if Path(target).name == "resume.pth":
+                state = load_safely(target)
+                if (state["epoch"], state["batch"]) == (epoch, batch):
+                    raise Stop
+        monkeypatch.setattr("hwrlib.checkpoint.os.replace", replace_and_stop)
+        with pytest.raises(Stop):
+            fit(config, stopped, resume=True)
+        monkeypatch.undo()
+    fit(config, stopped, resume=True)
+    assert_same_end(undisturbed, stopped, epochs=3)
+
+
+def test_a_finished_training_is_resumed_to_nothing(run, tiny):
+    before = {path.name: path.read_bytes() for path in run.folder.glob("*.pth")}
+    again = fit(tiny(), run.folder, resume=True)
+    assert again.best_cer == run.best_cer and len(again.history) == 10
+    assert {path.name: path.read_bytes() for path in run.folder.glob("*.pth")} == before
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"learning_rate": 0.5}, "learning_rate: 0.006 then, 0.5 now"), ({"epochs": 20}, "epochs: 10 then, 20 now"),
+    ({"hidden": 16}, "hidden: 32 then, 16 now"), ({"characters": "AELNOZX"}, "characters"),
+])
+def test_another_configuration_is_refused_by_name(run, tiny, change, said):
+    with pytest.raises(ValueError) as error:
+        fit(tiny(**change), run.folder, resume=True)
+    assert said in str(error.value) and "resume.pth" in str(error.value) and "begun differently" in str(error.value)
+
+
+def test_knobs_that_do_not_matter_may_change(run, tiny):
+    fit(tiny(checkpoint_minutes=99.0, checkpoints_kept=5), run.folder, resume=True)
+    fit(tiny(), run.folder, resume=True)            # config.json is as it was
+
+
+def test_nothing_to_resume_starts_from_the_beginning(tiny, tmp_path):
+    run = fit(tiny(epochs=1, train_limit=8), tmp_path / "new", resume=True)
+    assert len(run.history) == 1
+
+
+def test_a_damaged_state_is_refused_by_name(tiny, tmp_path):
+    (tmp_path / "resume.pth").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(ValueError, match="resume.pth: damaged or cut short"):
+        fit(tiny(epochs=1), tmp_path, resume=True)

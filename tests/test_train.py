@@ -1,0 +1,262 @@
+"""hwrlib.train: one batch learnt by heart, a whole run, and what happens when numbers go wrong."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from hwrlib import train
+from hwrlib.charset import Charset
+from hwrlib.checkpoint import load_model, load_safely
+from hwrlib.data import LineDataset, eval_loader, train_loader
+from hwrlib.train import (MAX_BAD_STEPS, Training, build_model, drop_untrainable, ema_update, evaluate, fit,
+                          learning_rate_at, new_run_folder, normalisation_of, resolve_precision, start,
+                          train_one_epoch)
+
+CHARSET = Charset("AELNOZ")
+
+
+def begun(config, count: int | None = None) -> tuple[Training, object]:
+    """A training at its beginning and its loader, on the first `count` lines."""
+    dataset = LineDataset(config.data, "train", normalisation_of(config))
+    dataset.keep(np.arange(count or len(dataset)), "for this test")
+    loader = train_loader(dataset, CHARSET, batch_size=config.batch_size, seed=config.seed)
+    training = start(config, CHARSET, len(loader))
+    return training, training.accelerator.prepare(loader)
+
+
+def weights_of(path) -> list[torch.Tensor]:
+    return list(load_safely(path)["model"].values())
+
+
+def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b))
+
+
+# Learning -------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("changes", [{}, {"model": "baseline", "height": 64, "learning_rate": 0.001}],
+                         ids=["crnn", "baseline"])
+def test_one_batch_is_learnt_by_heart(tiny, changes):
+    config = tiny(augment=0.0, ema=0.0, epochs=80, schedule="constant", max_width=96, **changes)
+    training, loader = begun(config, count=8)
+    for _ in range(config.epochs):
+        train_one_epoch(training, loader)
+        training.epoch, training.batch = training.epoch + 1, 0
+        if training.losses[-1] < 0.03:
+            break
+    evaluation = evaluate(training.best_model, eval_loader(loader.dataset, CHARSET), CHARSET)
+    assert evaluation.scores.cer == 0 and evaluation.hypotheses == evaluation.references
+    assert len(training.losses) == training.epoch and training.losses[0] > 2
+
+
+def test_a_run_learns_to_read(run):
+    losses = run.history["train_loss"]
+    assert losses.iloc[-1] < 0.4 * losses.iloc[0] and run.best_cer < 0.2
+
+
+def test_a_run_leaves_its_files(run, tiny):
+    names = {path.name for path in run.folder.iterdir()}
+    assert {"best_model.pth", "resume.pth", "config.json", "history.csv", "losses.csv", "tensorboard"} <= names
+    assert {name for name in names if name.startswith("epoch_")} == {
+        f"epoch_{epoch}_model_checkpoint.pth" for epoch in (8, 9, 10)}            # the last three are kept
+    assert not any(name.endswith(".partial") for name in names) and any((run.folder / "tensorboard").iterdir())
+    assert json.loads((run.folder / "config.json").read_text(encoding="utf-8")) == tiny().as_dict()
+
+
+def test_its_tables_hold_every_batch_and_every_epoch(run):
+    history, losses = pd.read_csv(run.folder / "history.csv"), pd.read_csv(run.folder / "losses.csv")
+    assert history["epoch"].tolist() == list(range(1, 11)) and history["step"].tolist() == list(range(12, 121, 12))
+    assert losses["step"].tolist() == list(range(1, 121)) and losses["loss"].notna().all()
+    assert history["train_loss"].iloc[2] == pytest.approx(losses["loss"].iloc[24:36].mean())
+    assert set(run.history) == set(history) and history["validation_cer"].min() == pytest.approx(run.best_cer)
+
+
+def test_the_best_model_is_the_one_with_the_lowest_cer(run, tiny):
+    model, charset, normalisation, about = load_model(run.folder / "best_model.pth")
+    assert about["metrics"]["validation_cer"] == run.best_cer and charset == CHARSET
+    dataset = LineDataset(tiny().data, "validation", normalisation)
+    evaluation = evaluate(model, eval_loader(dataset, charset), charset)
+    assert evaluation.scores.cer == pytest.approx(run.best_cer) and len(evaluation.names) == 24
+    assert evaluation.loss == pytest.approx(about["metrics"]["validation_loss"], rel=1e-4)
+
+
+def test_evaluation_does_not_depend_on_the_batches(run, tiny):
+    model, charset, normalisation, _ = load_model(run.folder / "best_model.pth")
+    dataset = LineDataset(tiny().data, "validation", normalisation)
+    alone, together = (evaluate(model, eval_loader(dataset, charset, batch_size=size), charset) for size in (1, 64))
+    assert alone.hypotheses == together.hypotheses and alone.loss == pytest.approx(together.loss, rel=0.05)
+
+
+def test_the_seed_decides_the_weights(tiny, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        fit(tiny(epochs=1, train_limit=24, dropout=0.2, augment=1.0, seed=seed), tmp_path / name)
+    a, b, c = (weights_of(tmp_path / name / "best_model.pth") for name in "abc")
+    assert same(a, b) and not same(a, c)
+
+
+def test_every_precision_in_one_process(tiny, tmp_path):
+    for precision in ("fp32", "bf16", "auto", "fp32"):
+        run = fit(tiny(epochs=1, train_limit=16, precision=precision), tmp_path / f"{precision}-{len(os.listdir(tmp_path))}")
+        assert np.isfinite(run.history["train_loss"]).all()
+    assert same(*(weights_of(folder / "best_model.pth") for folder in sorted(tmp_path.glob("fp32-*"))))
+
+
+def test_patience_ends_a_run_that_gets_no_better(tiny, tmp_path):
+    run = fit(tiny(epochs=9, patience=2, train_limit=16, learning_rate=1e-9), tmp_path)
+    assert len(run.history) == 3
+
+
+def test_accumulation_steps_once_for_several_batches(tiny):
+    training, loader = begun(tiny(accumulation=3, epochs=2), count=56)         # 7 batches: 3 + 3 + 1
+    stepped = []
+    train_one_epoch(training, loader, on_step=lambda: stepped.append(training.batch))
+    assert stepped == [3, 6, 7] and training.scheduler.last_epoch == 3 and len(training.losses) == 7
+
+
+def test_accumulated_batches_weigh_as_one_large_batch(tiny):
+    changes = dict(augment=0.0, model="baseline", height=64, ema=0.0, clip_norm=0.0)    # no batch normalisation
+    weights = []
+    for size, accumulation in ((8, 1), (4, 2)):
+        training, loader = begun(tiny(batch_size=size, accumulation=accumulation, **changes), count=8)
+        train_one_epoch(training, loader)
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in training.plain_model.parameters()]))
+    start_weights = torch.cat([p.detach().flatten() for p in build_model(tiny(**changes), len(CHARSET)).parameters()])
+    moves = [w - start_weights for w in weights]
+    assert torch.nn.functional.cosine_similarity(*moves, dim=0) > 0.98
+
+
+def test_a_folder_with_a_training_is_not_overwritten(run, tiny):
+    with pytest.raises(FileExistsError, match="a training was begun here already; set resume"):
+        fit(tiny(), run.folder)
+
+
+# The parts ------------------------------------------------------------------------------------------------------------
+
+def test_learning_rate_rises_and_falls():
+    cosine = [learning_rate_at(step, total=100, warmup=0.1, schedule="cosine") for step in range(101)]
+    assert cosine[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
+    assert cosine[10] == 1 and cosine[55] == pytest.approx(0.5) and cosine[100] == pytest.approx(0)
+    assert all(a >= b for a, b in zip(cosine[10:], cosine[11:]))
+    assert [learning_rate_at(step, total=100, warmup=0.0, schedule="constant") for step in (0, 50, 99)] == [1, 1, 1]
+
+
+def test_moving_average():
+    update, averaged, current = ema_update(0.9), [torch.zeros(3)], [torch.ones(3)]
+    update(averaged, current, torch.tensor(0))
+    assert averaged[0].tolist() == pytest.approx([0.9] * 3)        # young: the average is quick to follow
+    update(averaged, [torch.zeros(3)], torch.tensor(10_000))
+    assert averaged[0].tolist() == pytest.approx([0.81] * 3)       # old: it keeps nine tenths
+    counters = [torch.tensor(3)]
+    update(counters, [torch.tensor(7)], torch.tensor(5))
+    assert counters[0] == 7
+
+
+def test_precision_names():
+    assert [resolve_precision(name) for name in ("fp32", "bf16", "fp16")] == ["no", "bf16", "fp16"]
+    assert resolve_precision("auto") in ("no", "bf16", "fp16")
+
+
+def test_new_run_folders_are_named_for_the_time():
+    assert new_run_folder("runs").match("runs/run_[0-9]*_[0-9]*_checkpoints")
+
+
+def test_labels_too_long_for_their_images_are_left_out(tmp_path, write_split, tiny, capsys):
+    write_split(tmp_path, "train", ["LEA"] * 30)
+    table = tmp_path / "train.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("TRAIN_007.png,LEA", "TRAIN_007.png," + "LEA" * 30))
+    config = tiny(data=str(tmp_path))
+    dataset, model = LineDataset(tmp_path, "train", normalisation_of(config)), build_model(config, len(CHARSET))
+    drop_untrainable(dataset, CHARSET, model)
+    assert len(dataset) == 29 and [skipped.name for skipped in dataset.skipped] == ["TRAIN_007.png"]
+    assert "TRAIN_007.png" in capsys.readouterr().out
+    dataset.texts = ["LEA" * 30] * 2 + dataset.texts[2:]
+    with pytest.raises(ValueError, match="2 of 29 labels do not fit.*TRAIN_000.png.*frames < 90 needed"):
+        drop_untrainable(dataset, CHARSET, model)
+
+
+def test_characters_never_trained_count_as_errors(run, tmp_path, write_split):
+    model, charset, normalisation, _ = load_model(run.folder / "best_model.pth")
+    write_split(tmp_path, "validation", ["ÉÉ", "LEO", "É"])
+    dataset = LineDataset(tmp_path, "validation", normalisation)
+    for batch_size in (1, 3):
+        evaluation = evaluate(model, eval_loader(dataset, charset, batch_size=batch_size), charset)
+        assert evaluation.scores.characters == 6 and evaluation.scores.cer >= 0.5
+        assert sorted(evaluation.references) == ["LEO", "É", "ÉÉ"]
+
+
+# Numbers that go wrong --------------------------------------------------------------------------------------------------
+
+def spoil(monkeypatch, is_bad) -> None:
+    """Make the loss of the batches with these numbers not a number."""
+    real = train._batch_loss
+    monkeypatch.setattr(train, "_batch_loss", lambda training, images, batch: real(training, images, batch) * (
+        float("nan") if is_bad(len(training.losses)) else 1))
+
+
+def test_a_bad_batch_is_skipped(tiny, monkeypatch):
+    spoil(monkeypatch, lambda number: number == 1)
+    training, loader = begun(tiny(), count=24)
+    weights = []
+    real = train._train_step
+    monkeypatch.setattr(train, "_train_step", lambda *step: (real(*step), weights.append(
+        [parameter.detach().clone() for parameter in training.plain_model.parameters()])))
+    loss = train_one_epoch(training, loader)
+    assert np.isfinite(training.losses).tolist() == [True, False, True] and training.bad_steps == 0
+    assert same(weights[0], weights[1]) and not same(weights[1], weights[2])
+    assert loss == pytest.approx(np.nanmean(training.losses))
+
+
+def test_many_bad_batches_stop_the_training(tiny, tmp_path, monkeypatch):
+    spoil(monkeypatch, lambda number: number >= 5)
+    with pytest.raises(FloatingPointError, match=rf"{MAX_BAD_STEPS} batches in a row.*TRAIN_\d+.png.*learning_rate"):
+        fit(tiny(epochs=5, batch_size=4), tmp_path)
+    assert not (tmp_path / "epoch_2_model_checkpoint.pth").exists()
+
+
+# Several processes ------------------------------------------------------------------------------------------------------
+
+PROGRAM = """
+import json, sys
+import torch
+from hwrlib import train
+from hwrlib.config import TrainConfig
+
+trainings, start = [], train.start
+train.start = lambda *arguments: trainings.append(start(*arguments)) or trainings[-1]
+train.fit(TrainConfig.from_yaml(sys.argv[1]), sys.argv[2])
+accelerator, model = trainings[0].accelerator, trainings[0].plain_model
+with open(f"{sys.argv[2]}/process_{accelerator.process_index}.json", "w") as file:
+    json.dump({"processes": accelerator.num_processes, "losses": trainings[0].losses,
+               "weights": [parameter.double().sum().item() for parameter in model.parameters()],
+               "steps": trainings[0].scheduler.last_epoch}, file)
+"""
+
+
+def test_two_processes_make_one_training(tiny, tmp_path, write_split):
+    folder = tmp_path / "fresh"                        # a set without a cache: both processes come to build it
+    for split, count in (("train", 40), ("validation", 4)):
+        write_split(folder, split, ["LEA", "NOEL"] * (count // 2))
+    (tmp_path / "config.yaml").write_text(json.dumps(tiny(data=str(folder), epochs=2, augment=0.5).as_dict()))
+    (tmp_path / "program.py").write_text(PROGRAM)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    result = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
+         "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port),
+         str(tmp_path / "program.py"), str(tmp_path / "config.yaml"), str(tmp_path / "run")],
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr[-3000:]
+    first, second = (json.loads((tmp_path / f"run/process_{index}.json").read_text()) for index in (0, 1))
+    assert first["processes"] == second["processes"] == 2
+    assert first["weights"] == second["weights"]       # the gradients were averaged
+    assert first["losses"] != second["losses"]         # of different batches
+    assert first["steps"] == 6                         # 5 batches in two epochs: 3 steps each
+    assert len(pd.read_csv(tmp_path / "run/history.csv")) == 2 and (tmp_path / "run/best_model.pth").is_file()

@@ -1,0 +1,232 @@
+"""hwrlib.transforms: every kind of image becomes ink of one form; augmentation stays within bounds."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hwrlib.transforms import MAX_PIXELS, Normalisation, augment, normalise, to_grey
+
+SIZES = Normalisation(height=32, max_width=128, min_width=32)
+
+
+@pytest.fixture
+def word(draw) -> np.ndarray:
+    return draw("ELENA")
+
+
+def ink_of(image, normalisation: Normalisation = SIZES) -> np.ndarray:
+    return normalise(image, normalisation).ink.astype(int)
+
+
+def alike(a: np.ndarray, b: np.ndarray, limit: float = 3.0) -> bool:
+    """Same shape, and on average at most so many grey levels apart."""
+    return a.shape == b.shape and np.abs(a - b).mean() < limit
+
+
+# Any image ------------------------------------------------------------------------------------------------------------
+
+def test_result_is_ink_of_the_asked_size(word):
+    result = normalise(word, SIZES)
+    assert result.ink.dtype == np.uint8 and result.ink.shape[0] == 32 and 32 <= result.ink.shape[1] <= 128
+    assert result.ink.max() == 255 and result.ink.min() == 0 and 0.1 < (result.ink > 128).mean() < 0.5
+
+
+def test_path_image_and_array_are_the_same(word, tmp_path):
+    Image.fromarray(word).save(tmp_path / "word.png")
+    for image in (tmp_path / "word.png", str(tmp_path / "word.png"), Image.fromarray(word), word[:, :, None],
+                  np.dstack([word] * 3), word.astype(np.float32) / 255, Image.fromarray(word).convert("RGB")):
+        assert np.array_equal(ink_of(image), ink_of(word))
+
+
+def test_white_on_black_is_turned_round(word):
+    assert alike(ink_of(255 - word), ink_of(word))
+
+
+@pytest.mark.parametrize("paper, ink", [(200, 20), (255, 120), (140, 60), (60, 200)])
+def test_grey_paper_and_pale_ink_are_stretched(word, paper, ink):
+    grey = (ink + (paper - ink) * (word / 255)).astype(np.uint8)
+    assert alike(ink_of(grey), ink_of(word), limit=6)
+
+
+def test_transparent_paper_is_white(word, tmp_path):
+    black_with_alpha = np.zeros((*word.shape, 4), np.uint8)
+    black_with_alpha[..., 3] = 255 - word
+    assert alike(ink_of(black_with_alpha), ink_of(word))
+    Image.fromarray(black_with_alpha).save(tmp_path / "alpha.png")
+    assert alike(ink_of(tmp_path / "alpha.png"), ink_of(word))
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA", "CMYK", "YCbCr", "I", "F"])
+def test_every_mode_reads_alike(word, mode):
+    image = Image.fromarray(np.where(word < 128, 0, 255).astype(np.uint8))
+    assert alike(ink_of(image.convert(mode)), ink_of(np.asarray(image)))
+
+
+def test_palette_with_transparency(word, tmp_path):
+    image = Image.fromarray(np.where(word < 128, 1, 0).astype(np.uint8), mode="P")
+    image.putpalette([0, 0, 0, 10, 10, 10])         # paper is black, and transparent
+    image.save(tmp_path / "palette.png", transparency=0)
+    assert alike(ink_of(tmp_path / "palette.png"), ink_of(np.where(word < 128, 0, 255).astype(np.uint8)))
+
+
+def test_sixteen_bits(word, tmp_path):
+    wide = word.astype(np.uint16) * 257
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    for image in (wide, Image.fromarray(wide), tmp_path / "wide.png"):
+        assert alike(ink_of(image), ink_of(word))
+
+
+def test_cmyk_jpeg(word, tmp_path):
+    Image.fromarray(word).convert("CMYK").save(tmp_path / "print.jpg", quality=95)
+    assert alike(ink_of(tmp_path / "print.jpg"), ink_of(word), limit=6)
+
+
+@pytest.mark.parametrize("orientation, turned", [(3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_90),
+                                                 (8, Image.Transpose.ROTATE_270)])
+def test_exif_rotation_is_undone(word, tmp_path, orientation, turned):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(word).transpose(turned).save(tmp_path / "turned.jpg", quality=95, exif=exif)
+    assert alike(ink_of(tmp_path / "turned.jpg"), ink_of(word), limit=6)
+
+
+def test_first_frame_of_an_animation(word, tmp_path):
+    frames = [Image.fromarray(word), Image.fromarray(255 - word)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    assert alike(ink_of(tmp_path / "moving.gif"), ink_of(word))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 30_000), (30_000, 4), (1, 500), (500, 1), (2, 2)])
+@pytest.mark.parametrize("value", [0, 255, "noise"])
+def test_odd_sizes(shape, value):
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8) if value == "noise" else np.full(
+        shape, value, np.uint8)
+    ink = normalise(image, SIZES).ink
+    assert ink.shape[0] == 32 and 32 <= ink.shape[1] <= 128
+
+
+def test_an_empty_sheet_has_no_ink():
+    sheet = np.random.default_rng(0).integers(245, 256, (40, 200), dtype=np.uint8)      # paper with a little noise
+    assert ink_of(sheet).max() < 128 and ink_of(np.full((40, 200), 255, np.uint8)).max() == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"no image at all", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
+def test_files_that_are_no_images_are_named(tmp_path, content):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="broken.jpg: not a readable image"):
+        normalise(path, SIZES)
+
+
+def test_half_a_jpeg_is_named(word, tmp_path):
+    Image.fromarray(word).save(tmp_path / "whole.jpg")
+    content = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(content[:len(content) // 2])
+    with pytest.raises(ValueError, match="half.jpg"):
+        normalise(tmp_path / "half.jpg", SIZES)
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(ValueError, match="nowhere.png: there is no such file"):
+        normalise(tmp_path / "nowhere.png", SIZES)
+
+
+def test_huge_images_are_refused_before_they_are_decoded(tmp_path):
+    Image.new("1", (MAX_PIXELS // 1000 + 1, 1000)).save(tmp_path / "huge.png")
+    with pytest.raises(ValueError, match="huge.png: .*exceed the limit of 50,000,000 px"):
+        normalise(tmp_path / "huge.png", SIZES)
+
+
+@pytest.mark.parametrize("shape", [(0, 10), (3,), (4, 4, 2), (1, 4, 4, 3)])
+def test_arrays_that_are_no_images_are_refused(shape):
+    with pytest.raises(ValueError, match="is no image"):
+        to_grey(np.zeros(shape))
+
+
+# Sizes and places -----------------------------------------------------------------------------------------------------
+
+def test_the_aspect_is_kept():
+    image = np.full((80, 200), 255, np.uint8)
+    image[20:60, 50:110] = 0                       # 40 x 60 px of ink
+    ink = ink_of(image, Normalisation(height=32, max_width=128, min_width=32)) > 128
+    height, width = np.flatnonzero(ink.any(1)).size, np.flatnonzero(ink.any(0)).size
+    assert width / height == pytest.approx(60 / 40, rel=0.05)
+
+
+def test_a_squeezed_line_keeps_some_of_its_height():
+    image = np.full((40, 1000), 255, np.uint8)
+    image[:, np.arange(1000) % 20 < 6] = 0         # strokes 40 px high
+    heights = {stretch: int((ink_of(image, Normalisation(32, 128, 32, stretch)) > 40).any(1).sum())
+               for stretch in (1.0, 1.7)}
+    assert heights == {1.0: round(40 * 128 / 1000), 1.7: round(1.7 * 40 * 128 / 1000)}
+
+
+def test_a_narrow_line_is_padded_with_paper_at_the_right():
+    image = np.full((16, 9), 255, np.uint8)
+    image[:, 3:5] = 0                              # scaled by 2, 8 px wide with its margin
+    result = normalise(image, SIZES)
+    assert result.ink.shape == (32, 32) and result.ink[:, 16:].max() == 0 and result.ink[:, :16].max() == 255
+
+
+@pytest.mark.parametrize("height, width", [(20, 90), (60, 300), (40, 900)])
+def test_columns_lead_back_to_the_pixels_of_the_original(height, width):
+    for stroke in (25, width // 2, width - 30):
+        image = np.full((height, width), 255, np.uint8)
+        image[2:-2, 8:12] = image[2:-2, -12:-8] = 0             # the ends of the writing
+        image[2:-2, stroke:stroke + 4] = 0
+        result = normalise(image, SIZES)
+        column = (stroke + 2 - result.left) * result.scale      # where the stroke's middle should be
+        nearby = result.ink[:, max(int(column) - 1, 0):int(column) + 2]
+        assert nearby.max() > 60, (stroke, column)
+        profile = result.ink.max(0).astype(float)
+        window = np.arange(max(int(column - 4 * result.scale) - 1, 0), min(int(column + 4 * result.scale) + 2,
+                                                                           len(profile)))
+        centre = (profile[window] * (window + 0.5)).sum() / profile[window].sum()
+        assert result.left + centre / result.scale == pytest.approx(stroke + 2, abs=0.5 / result.scale + 0.5)
+
+
+# Augmentation ---------------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def inks() -> torch.Tensor:
+    images = torch.zeros(6, 1, 32, 96, dtype=torch.uint8)
+    images[:, :, 12:20, 30:66] = torch.randint(100, 256, (6, 1, 8, 36), dtype=torch.uint8,
+                                               generator=torch.Generator().manual_seed(0))
+    return images
+
+
+def test_strength_0_changes_nothing(inks):
+    assert torch.equal(augment(inks, 0), inks.float() / 255)
+
+
+def test_the_seed_decides(inks):
+    torch.manual_seed(3)
+    first, other = augment(inks), augment(inks)
+    torch.manual_seed(3)
+    assert torch.equal(augment(inks), first) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("strength", [0.3, 1.0, 2.0])
+def test_shape_range_and_paper_corners(inks, strength):
+    torch.manual_seed(0)
+    for _ in range(10):
+        images = augment(inks, strength)
+        assert images.shape == inks.shape and images.dtype == torch.float32
+        assert 0 <= images.min() and images.max() <= 1
+        for corner in (images[..., 0, 0], images[..., 0, -1], images[..., -1, 0], images[..., -1, -1]):
+            assert (corner == 0).all()
+
+
+def test_what_moves_in_from_outside_is_paper():
+    torch.manual_seed(0)
+    images = augment(torch.full((32, 1, 32, 96), 255, dtype=torch.uint8))
+    edges = torch.cat([images[..., 0, :].flatten(1), images[..., -1, :].flatten(1)], 1)
+    assert (edges.amin(1) == 0).any() and images.amax((1, 2, 3)).min() > 0.5
+
+
+def test_every_image_is_changed_in_its_own_way_and_stays_legible(inks):
+    torch.manual_seed(0)
+    images = augment(inks[:1].expand(16, -1, -1, -1))
+    assert len({image.sum().item() for image in images}) == 16
+    assert (images.sum((1, 2, 3)) > 0.3 * (inks[0].float() / 255).sum()).all()
