@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -138,11 +139,12 @@ class LineDataset(Dataset):
         return digest.hexdigest()[:16]
 
     def _build_cache(self, index_path: Path) -> None:
-        """Decode and normalise every image; the ink first, then the index that makes it valid, each renamed."""
+        """Decode and normalise every image; the ink first, then the index that makes it valid, each renamed.
+
+        Several processes may come to do so at once (those of a data-parallel training); each writes a file of its own.
+        """
         index_path.parent.mkdir(exist_ok=True)
-        for stale in index_path.parent.glob(f"{self._cache_stem}-*"):
-            stale.unlink()
-        partial_path = self._cache_path.with_suffix(".partial")
+        partial_path = self._cache_path.with_suffix(f".{uuid4().hex}.partial")
         widths, broken = [], {}
         with open(partial_path, "wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
             lines = _in_chunks(pool, self._normalised, len(self.names))
@@ -155,9 +157,16 @@ class LineDataset(Dataset):
                     widths.append(line.shape[1])
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial_path, self._cache_path)
-        partial_path.write_text(json.dumps({"widths": widths, "broken": broken}), encoding="utf-8")
-        os.replace(partial_path, index_path)
+        try:
+            os.replace(partial_path, self._cache_path)
+            partial_path.write_text(json.dumps({"widths": widths, "broken": broken}), encoding="utf-8")
+            os.replace(partial_path, index_path)
+        except FileNotFoundError:
+            if not index_path.is_file():    # else another process was done first and has tidied up
+                raise
+        for path in index_path.parent.glob(f"{self._cache_stem}-*"):
+            if path not in (self._cache_path, index_path):
+                path.unlink(missing_ok=True)
 
     def _normalised(self, index: int) -> np.ndarray | str:
         try:

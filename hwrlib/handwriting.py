@@ -103,7 +103,7 @@ def _choose_letters(rng: np.random.Generator, fonts: dict[str, Alphabet], style:
     """Each character from one of three fonts; joined writing from a single one, or its letters would not meet."""
     names = [name for name in (JOINED if style == "joined" else PRINTED) if name in fonts] or sorted(fonts)
     alphabets = [fonts[names[i]] for i in rng.integers(len(names), size=1 if style == "joined" else 3)]
-    sources = rng.integers(len(alphabets), size=len(CHARACTERS))
+    sources = rng.integers(len(alphabets), size=len(CHARACTERS)).tolist()
     letters = {character: alphabets[source][character] for character, source in zip(CHARACTERS, sources)}
     if style in ("title", "joined"):
         return letters

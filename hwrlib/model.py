@@ -29,16 +29,16 @@ class CRNN(nn.Module):
         dropout: share of features dropped before each LSTM layer and the classifier.
     """
 
-    def __init__(self, num_classes: int, *, width: int = 24, hidden: int = 128, dropout: float = 0.1):
+    def __init__(self, num_classes: int, *, width: int = 32, hidden: int = 128, dropout: float = 0.1):
         super().__init__()
         self.arguments: dict[str, Any] = dict(num_classes=num_classes, width=width, hidden=hidden, dropout=dropout)
         self.stride = 4  # px of image width a frame
         self.cnn = nn.Sequential(
             nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False),        # (N, w, H/2, W/2)
             nn.BatchNorm2d(width), nn.ReLU(inplace=True),
+            ResidualBlock(width, width),                                    # (N, w, H/2, W/2)
             ResidualBlock(width, 2 * width, stride=(2, 2)),                 # (N, 2w, H/4, W/4)
             ResidualBlock(2 * width, 4 * width, stride=(2, 1)),             # (N, 4w, H/8, W/4)
-            ResidualBlock(4 * width, 4 * width),                            # (N, 4w, H/8, W/4)
             ColumnMax(),                                                    # (N, 4w, W/4)
         ).to(memory_format=torch.channels_last)    # the layout in which a CPU and tensor cores convolve fastest
         self.dropout = dropout

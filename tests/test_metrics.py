@@ -5,7 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from hwrlib.metrics import align, cer, confidence_interval, exact_match, score, wer
+from hwrlib.charset import Charset
+from hwrlib.metrics import (align, cer, confidence_interval, confusion_matrix, exact_among_surest, exact_match,
+                            reliability, score, unwritable_share, wer)
 
 
 def distance(a: str, b: str) -> int:
@@ -125,3 +127,33 @@ def test_cer_agrees_with_the_distance_written_out():
     references, hypotheses = zip(*random_pairs(300))
     expected = sum(map(distance, references, hypotheses)) / sum(map(len, references))
     assert cer(references, hypotheses) == pytest.approx(expected)
+
+
+# Where the errors are -------------------------------------------------------------------------------------------------
+
+def test_confusions_by_hand():
+    table = confusion_matrix(["ANNE", "LEO", "ON"], ["AMME", "LE", "OON"])     # N -> M twice, O missed, O invented
+    assert table.index.tolist() == table.columns.tolist() == ["M", "N", "O", ""]
+    assert table.loc["N", "M"] == 2 and table.loc["O", ""] == 1 and table.loc["", "O"] == 1
+    assert table.to_numpy().sum() == 4
+    assert confusion_matrix(["ANNE", "LEO", "ON"], ["AMME", "LE", "OON"], most=1).shape == (2, 2)
+
+
+def test_no_confusions():
+    assert confusion_matrix(["A"], ["A"]).to_numpy().sum() == 0
+
+
+def test_share_of_characters_that_cannot_be_written():
+    assert unwritable_share(["NOÉ", "LÉA"], Charset("NOLA")) == pytest.approx(2 / 6)
+    assert unwritable_share(["NO"], Charset("NO")) == unwritable_share([""], Charset("NO")) == 0
+
+
+def test_reliability_by_hand():
+    bins = reliability([0.9, 0.1, 0.7, 0.3], [True, False, True, True], bins=2)
+    assert [tuple(part) for part in bins] == [(pytest.approx(0.2), 0.5, 2), (pytest.approx(0.8), 1.0, 2)]
+    assert sum(part.lines for part in reliability([0.5] * 7, [True] * 7, bins=10)) == 7
+
+
+def test_exact_among_the_surest_by_hand():
+    shares = exact_among_surest([0.2, 0.9, 0.5], [True, True, False])
+    assert shares.tolist() == pytest.approx([1, 1 / 2, 2 / 3])

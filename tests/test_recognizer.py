@@ -25,7 +25,7 @@ def texts(readings: list[Reading]) -> list[str]:
 
 def test_it_reads_words_it_was_trained_for(recognizer, paths, draw):
     assert texts(recognizer.read(paths)).count("") == 0
-    assert recognizer.read(draw("ENZO")).text == "ENZO"
+    assert recognizer.read(draw("ZOE")).text == "ZOE"
 
 
 def test_one_image_gives_one_reading_and_many_give_a_list(recognizer, paths):
@@ -140,7 +140,7 @@ def test_latest_is_the_run_that_saved_last(run, recognizer, paths, tmp_path):
 
 def test_what_the_checkpoint_tells_about_itself(recognizer, run, tiny):
     assert recognizer.config == tiny().as_dict() and recognizer.metrics["validation_cer"] == run.best_cer
-    assert recognizer.normalisation.height == 32 and not recognizer.model.training
+    assert recognizer.normalisation.height == 16 and not recognizer.model.training
 
 
 def test_find_images(tmp_path):
