@@ -31,7 +31,7 @@ class TrainConfig:
     max_width: int = 256           # px; a wider image is squeezed to this
     min_width: int = 32            # px; a narrower image is padded with paper to this
     max_stretch: float = 1.7       # how much more the height may be scaled than a squeezed width
-    epochs: int = 5                # passes over the training split
+    epochs: int = 6                # passes over the training split
     batch_size: int = 16           # images a step (and a process)
     accumulation: int = 1          # batches whose gradients are summed before a step of the optimizer
     learning_rate: float = 0.0015  # AdamW, at the peak of the schedule
@@ -39,8 +39,8 @@ class TrainConfig:
     schedule: str = "cosine"       # "cosine" to zero, or "constant"; both after the warm-up
     warmup: float = 0.05           # share of all steps in which the learning rate rises linearly from 0
     clip_norm: float = 5.0         # gradients are scaled down to this norm; 0: never
-    ema: float = 0.999             # decay of the moving average of the weights that is evaluated and saved; 0: none
-    augment: float = 0.5           # strength of the augmentation; 0: none, 1: strong, for long trainings
+    ema: float = 0.997             # decay of the moving average of the weights that is evaluated and saved; 0: none
+    augment: float = 0.2           # strength of the augmentation; 0: none, 0.5: for a quarter of an hour, 1: for hours
     precision: str = "auto"        # "fp32", "bf16", "fp16"; auto: bf16 where the hardware multiplies it fast
     patience: int = 0              # stop after this many epochs without a better validation CER; 0: never
     workers: int = 0               # processes that load batches; 0: the main one (the cache makes that fast)

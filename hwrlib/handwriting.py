@@ -27,7 +27,7 @@ FRACTION_BITS = 3  # of a pixel, in the points given to OpenCV
 PRINTED = ("caveat", "delius", "indie-flower", "intuitive", "kalam", "shadows-into-light", *SCHOOL)
 JOINED = ("caveat", "dancing-script", "kalam")
 # Styles: share of the hands, and share of those that put each letter into its box.
-STYLES = {"capitals": (0.72, 0.96), "mixed": (0.18, 0.94), "title": (0.06, 0.3), "joined": (0.04, 0.0)}
+STYLES = {"capitals": (0.74, 0.96), "mixed": (0.19, 0.94), "title": (0.05, 0.3), "joined": (0.02, 0.0)}
 MIXABLE = "ABDEFGHMNQRTUY"  # capitals that small letters may replace; the others look alike, and l is an I
 
 
@@ -90,7 +90,7 @@ def make_hand(rng: np.random.Generator, fonts: dict[str, Alphabet]) -> Hand:
         letters=_own_way(_choose_letters(rng, fonts, style), rng, width=width, slant=slant),
         title=title,
         boxes=rng.random() < STYLES[style][1],
-        size=np.clip(np.exp(rng.normal(0, 0.16)), 0.72, 1.4),
+        size=np.clip(np.exp(rng.normal(0, 0.16)), 1.0 if title else 0.72, 1.4) * (1.15 if title else 1),
         spacing=0.0 if style == "joined" else np.clip(rng.normal(0.25, 0.15), 0, 0.7),
         jitter=rng.uniform(0.02, 0.06),
         pen=np.clip(1.2 * np.exp(rng.normal(0, 0.22)), 0.9, 1.5 if title else 2) * broad,

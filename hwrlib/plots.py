@@ -197,18 +197,20 @@ def frames_and_needs(frames: Sequence[int], needed: Sequence[int]) -> Figure:
     """Frames of each line's image against the frames that its label needs; below the diagonal CTC fails.
 
     Args:
-        frames, needed: one of each a line; larger dots are more lines.
+        frames, needed: one of each a line; a darker point is more lines.
     """
-    (needed, frames), lines = np.unique(np.stack([needed, frames]), axis=1, return_counts=True)
+    frames, needed = np.asarray(frames), np.asarray(needed)
+    lines = np.zeros((frames.max() + 2, max(needed.max(), 10) + 2))
+    np.add.at(lines, (frames, needed), 1)
     short = frames < needed
     figure, ((axis,),) = _new(7, 3)
-    axis.scatter(needed[~short], frames[~short], s=3 + 60 * lines[~short] / lines.max(), color=CORRECT, alpha=0.6,
-                 linewidth=0, label="enough frames")
-    axis.scatter(needed[short], frames[short], s=24, color=WRONG, marker="x", label="too few")
-    limit = needed.max() * 1.1
-    axis.plot([0, limit], [0, limit], color=QUIET, linestyle=":", label="frames = needed")
-    axis.set(xlabel="frames that the label needs", ylabel="frames of the image", xlim=(0, limit), ylim=(0, None))
-    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    axis.imshow(np.log1p(lines), cmap="gray_r", origin="lower", aspect="auto", interpolation="nearest")
+    axis.plot([0, len(lines[0]) - 1], [0, len(lines[0]) - 1], color=QUIET, linestyle=":", label="frames = needed")
+    if short.any():
+        axis.scatter(needed[short], frames[short], s=24, color=WRONG, marker="x", label="too few frames")
+    axis.set(xlabel="frames that the label needs", ylabel="frames of the image", ylim=(0, None))
+    axis.locator_params(axis="x", integer=True)
+    axis.legend(fontsize=8, loc="upper right", framealpha=1)
     return figure
 
 
@@ -362,7 +364,7 @@ def spans(image: np.ndarray, reading: Reading, truth: str = "") -> Figure:
     """
     height, width = image.shape
     figure, ((axes,),) = _new(9.6, 9.0 * min(height / width, 0.35) + 0.8)
-    show_ink(axes, image)
+    show_ink(axes, image // 32 * 36)   # 8 grey levels: a small file
     for place, character in enumerate(reading.characters):
         middle = (character.start + character.end) / 2
         axes.axvspan(character.start, character.end, color=f"C{place % 2}", alpha=0.25, linewidth=0)
@@ -395,7 +397,7 @@ def ctc_frames(image: np.ndarray, probabilities: np.ndarray, names: Sequence[str
     centres = left + pixels * (np.arange(len(probabilities)) + 0.5)
     for strip, (ink, curve) in enumerate(axes.reshape(strips, 2)):
         limits = (left + strip * length, left + (strip + 1) * length)
-        show_ink(ink, image)
+        show_ink(ink, image // 32 * 36)   # 8 grey levels: a small file
         ink.set(aspect="auto", xlim=limits)
         _draw_classes(curve, centres, probabilities, names, limits)
         curve.set(xlim=limits, ylim=(0, 1.25), ylabel="probability", yticks=[0, 0.5, 1])

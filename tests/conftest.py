@@ -63,8 +63,8 @@ def drawn_set(tmp_path_factory, write_split) -> Path:
 def tiny(drawn_set) -> Callable[..., TrainConfig]:
     """A configuration that trains on the drawn set in seconds; what is given by name differs from it."""
     def configure(**changes) -> TrainConfig:
-        values = dict(data=str(drawn_set), width=16, hidden=32, height=16, max_width=64, min_width=16, epochs=12,
-                      batch_size=8, learning_rate=0.01, dropout=0.0, ema=0.9, augment=0.0, precision="fp32")
+        values = dict(data=str(drawn_set), width=16, hidden=32, height=16, max_width=64, min_width=16, epochs=16,
+                      batch_size=6, learning_rate=0.01, dropout=0.0, ema=0.9, augment=0.0, precision="fp32")
         return TrainConfig(**values | changes)
     return configure
 

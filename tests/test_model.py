@@ -113,6 +113,21 @@ def test_bilstm_does_not_see_the_padding():
     assert torch.equal(before[:, 0], after[:, 0]) and torch.equal(before[:4, 1], after[:4, 1])
 
 
+@pytest.mark.parametrize("model, height", [(CRNN(9, width=8, hidden=16), 16), (CRNN.baseline(9), 64)],
+                         ids=["crnn", "baseline"])
+def test_a_line_reads_the_same_alone_and_beside_longer_ones(model, height):
+    """Exactly so where paper follows its end; where the batch ends with it, the convolutions' zeros are not quite paper."""
+    model, widths = settled(model, height), torch.tensor([64, 256])
+    lines = (torch.rand(2, 1, height, 256) > 0.9).float()
+    lines[0, ..., 64:] = 0
+    with torch.inference_mode():
+        frames = int(model.output_lengths(widths)[0])
+        beside = model(lines, widths)[:frames, 0]
+        followed_by_paper, alone = (model(lines[:1, ..., :width], widths[:1])[:frames, 0] for width in (128, 64))
+    torch.testing.assert_close(beside, followed_by_paper, rtol=0, atol=1e-5)
+    torch.testing.assert_close(beside, alone, rtol=0, atol=0.05)
+
+
 def test_dropped_features_are_the_same_in_every_frame_of_a_sample():
     torch.manual_seed(0)
     dropped = drop_features(torch.ones(6, 40, 50), 0.25)

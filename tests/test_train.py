@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from hwrlib import train
 from hwrlib.charset import Charset
@@ -42,7 +43,7 @@ def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
 # Learning -------------------------------------------------------------------------------------------------------------
 
 def test_one_batch_is_learnt_by_heart(tiny):
-    config = tiny(ema=0.0, epochs=150, schedule="constant")
+    config = tiny(batch_size=8, ema=0.0, epochs=150, schedule="constant")
     training, loader = begun(config, count=8)
     for _ in range(config.epochs):
         train_one_epoch(training, loader)
@@ -63,23 +64,23 @@ def test_the_baseline_trains_too(tiny, tmp_path):
 
 def test_a_run_learns_to_read(run):
     losses = run.history["train_loss"]
-    assert losses.iloc[-1] < 0.4 * losses.iloc[0] and run.best_cer < 0.2
+    assert losses.iloc[-1] < 0.1 * losses.iloc[0] and run.best_cer < 0.1
 
 
 def test_a_run_leaves_its_files(run, tiny):
     names = {path.name for path in run.folder.iterdir()}
     assert {"best_model.pth", "resume.pth", "config.json", "history.csv", "losses.csv", "tensorboard"} <= names
     assert {name for name in names if name.startswith("epoch_")} == {
-        f"epoch_{epoch}_model_checkpoint.pth" for epoch in (10, 11, 12)}          # the last three are kept
+        f"epoch_{epoch}_model_checkpoint.pth" for epoch in (14, 15, 16)}          # the last three are kept
     assert not any(name.endswith(".partial") for name in names) and any((run.folder / "tensorboard").iterdir())
     assert json.loads((run.folder / "config.json").read_text(encoding="utf-8")) == tiny().as_dict()
 
 
 def test_its_tables_hold_every_batch_and_every_epoch(run):
     history, losses = pd.read_csv(run.folder / "history.csv"), pd.read_csv(run.folder / "losses.csv")
-    assert history["epoch"].tolist() == list(range(1, 13)) and history["step"].tolist() == list(range(12, 145, 12))
-    assert losses["step"].tolist() == list(range(1, 145)) and losses["loss"].notna().all()
-    assert history["train_loss"].iloc[2] == pytest.approx(losses["loss"].iloc[24:36].mean())
+    assert history["epoch"].tolist() == list(range(1, 17)) and history["step"].tolist() == list(range(16, 257, 16))
+    assert losses["step"].tolist() == list(range(1, 257)) and losses["loss"].notna().all()
+    assert history["train_loss"].iloc[2] == pytest.approx(losses["loss"].iloc[32:48].mean())
     assert set(run.history) == set(history) and history["validation_cer"].min() == pytest.approx(run.best_cer)
 
 
@@ -108,7 +109,8 @@ def test_the_seed_decides_the_weights(tiny, tmp_path):
 
 def test_every_precision_in_one_process(tiny, tmp_path):
     for precision in ("fp32", "bf16", "auto", "fp32"):
-        run = fit(tiny(epochs=1, train_limit=16, precision=precision), tmp_path / f"{precision}-{len(os.listdir(tmp_path))}")
+        run = fit(tiny(epochs=1, train_limit=16, precision=precision),
+                  tmp_path / f"{precision}-{len(os.listdir(tmp_path))}")
         assert np.isfinite(run.history["train_loss"]).all()
     assert same(*(weights_of(folder / "best_model.pth") for folder in sorted(tmp_path.glob("fp32-*"))))
 
@@ -119,7 +121,7 @@ def test_patience_ends_a_run_that_gets_no_better(tiny, tmp_path):
 
 
 def test_accumulation_steps_once_for_several_batches(tiny):
-    training, loader = begun(tiny(accumulation=3, epochs=2), count=56)         # 7 batches: 3 + 3 + 1
+    training, loader = begun(tiny(batch_size=8, accumulation=3, epochs=2), count=56)         # 7 batches: 3 + 3 + 1
     stepped = []
     train_one_epoch(training, loader, on_step=lambda: stepped.append(training.batch))
     assert stepped == [3, 6, 7] and training.scheduler.last_epoch == 3 and len(training.losses) == 7
@@ -207,7 +209,7 @@ def spoil(monkeypatch, is_bad) -> None:
 
 def test_a_bad_batch_is_skipped(tiny, monkeypatch):
     spoil(monkeypatch, lambda number: number == 1)
-    training, loader = begun(tiny(), count=24)
+    training, loader = begun(tiny(), count=18)
     weights = []
     real = train._train_step
     monkeypatch.setattr(train, "_train_step", lambda *step: (real(*step), weights.append(
@@ -248,7 +250,8 @@ def test_two_processes_make_one_training(tiny, tmp_path, write_split):
     folder = tmp_path / "fresh"                        # a set without a cache: both processes come to build it
     for split, count in (("train", 40), ("validation", 4)):
         write_split(folder, split, ["LEA", "NOEL"] * (count // 2))
-    (tmp_path / "config.yaml").write_text(json.dumps(tiny(data=str(folder), epochs=2, augment=0.5).as_dict()))
+    config = tiny(data=str(folder), batch_size=8, epochs=2, augment=0.5)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.as_dict()), encoding="utf-8")
     (tmp_path / "program.py").write_text(PROGRAM)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -257,7 +260,7 @@ def test_two_processes_make_one_training(tiny, tmp_path, write_split):
         [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
          "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port),
          str(tmp_path / "program.py"), str(tmp_path / "config.yaml"), str(tmp_path / "run")],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True, timeout=120)
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr[-3000:]
     first, second = (json.loads((tmp_path / f"run/process_{index}.json").read_text()) for index in (0, 1))
     assert first["processes"] == second["processes"] == 2
