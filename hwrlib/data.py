@@ -148,7 +148,10 @@ class LineDataset(Dataset):
         widths, broken = [], {}
         with open(partial_path, "wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
             lines = _in_chunks(pool, self._normalised, len(self.names))
-            for i, line in enumerate(tqdm(lines, desc=f"caching {self.split}", total=len(self.names), leave=False)):
+            # tqdm's notebook bar overlooks the variable by itself; None: only in a terminal or a notebook
+            quiet = True if os.environ.get("TQDM_DISABLE") else None
+            bar = tqdm(lines, desc=f"caching {self.split}", total=len(self.names), leave=False, disable=quiet)
+            for i, line in enumerate(bar):
                 if isinstance(line, str):
                     broken[i] = line
                     widths.append(0)

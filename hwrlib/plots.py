@@ -31,6 +31,8 @@ def _new(width: float, height: float, rows: int = 1, columns: int = 1, **options
 
 def show_ink(axes, ink: np.ndarray, title: str = "", *, colour: str = "black") -> None:
     """One image of ink (H, W) on an axis, dark on white, with its title; full ink is 255 or 1."""
+    if ink.dtype == np.uint8:
+        ink = ink // 32 * 36   # 8 grey levels keep the picture's file small
     axes.imshow(ink, cmap="gray_r", vmin=0, vmax=255 if ink.dtype == np.uint8 else 1, aspect="equal")
     axes.set_title(title, fontsize=9, color=colour, loc="left", pad=2)
     axes.set_xticks([]), axes.set_yticks([])
@@ -219,7 +221,7 @@ def _shortened(text: str, limit: int) -> str:
     return (text if len(text) <= limit else text[:limit - 1] + "…").replace("$", r"\$")
 
 
-# Readings --------------------------------------------------------------------------------------------------------------
+# Readings --------------------------------------------------------------------------------------------------------
 
 SIGNS = {"equal": " ", "substitute": "×", "delete": "–", "insert": "+"}
 
@@ -293,7 +295,7 @@ def confusions(matrix: pd.DataFrame) -> Figure:
     for row, column in zip(*np.nonzero(matrix.to_numpy())):
         axes.text(column, row, str(matrix.iat[row, column]), ha="center", va="center", fontsize=9)
     for place in range(len(matrix) - 1):
-        axes.text(place, place, "·", ha="center", va="center", color=QUIET, fontsize=16)   # right readings are not counted
+        axes.text(place, place, "·", ha="center", va="center", color=QUIET, fontsize=16)   # right readings: not counted
     names = ["␣" if name == " " else name for name in matrix.index[:-1]]
     axes.set_xticks(range(len(matrix)), [*names, "missed"], parse_math=False)
     axes.set_yticks(range(len(matrix)), [*names, "invented"], parse_math=False)
@@ -349,7 +351,7 @@ def reliability(bins: Sequence[ConfidenceBin], exact_among_surest: np.ndarray, *
     return figure
 
 
-# Frames ----------------------------------------------------------------------------------------------------------------
+# Frames ----------------------------------------------------------------------------------------------------------
 
 FRAMES_A_STRIP = 96
 
@@ -364,7 +366,7 @@ def spans(image: np.ndarray, reading: Reading, truth: str = "") -> Figure:
     """
     height, width = image.shape
     figure, ((axes,),) = _new(9.6, 9.0 * min(height / width, 0.35) + 0.8)
-    show_ink(axes, image // 32 * 36)   # 8 grey levels: a small file
+    show_ink(axes, image)
     for place, character in enumerate(reading.characters):
         middle = (character.start + character.end) / 2
         axes.axvspan(character.start, character.end, color=f"C{place % 2}", alpha=0.25, linewidth=0)
@@ -397,7 +399,7 @@ def ctc_frames(image: np.ndarray, probabilities: np.ndarray, names: Sequence[str
     centres = left + pixels * (np.arange(len(probabilities)) + 0.5)
     for strip, (ink, curve) in enumerate(axes.reshape(strips, 2)):
         limits = (left + strip * length, left + (strip + 1) * length)
-        show_ink(ink, image // 32 * 36)   # 8 grey levels: a small file
+        show_ink(ink, image)
         ink.set(aspect="auto", xlim=limits)
         _draw_classes(curve, centres, probabilities, names, limits)
         curve.set(xlim=limits, ylim=(0, 1.25), ylabel="probability", yticks=[0, 0.5, 1])

@@ -256,12 +256,17 @@ def test_two_processes_make_one_training(tiny, tmp_path, write_split):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    result = subprocess.run(
+    launcher = subprocess.Popen(
         [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
          "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port),
          str(tmp_path / "program.py"), str(tmp_path / "config.yaml"), str(tmp_path / "run")],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr[-3000:]
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        messages, _ = launcher.communicate(timeout=300)
+    finally:
+        launcher.terminate()        # it ends its processes, too
+        launcher.wait()
+    assert launcher.returncode == 0, messages[-3000:]
     first, second = (json.loads((tmp_path / f"run/process_{index}.json").read_text()) for index in (0, 1))
     assert first["processes"] == second["processes"] == 2
     assert first["weights"] == second["weights"]       # the gradients were averaged
