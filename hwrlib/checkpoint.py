@@ -76,7 +76,8 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu"
         model.load_state_dict(content["model"])
         charset, normalisation = Charset(content["characters"]), Normalisation(**content["normalisation"])
     except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path}: its parts do not fit this version of hwrlib ({error}); train anew") from error
+        raise ValueError(f"{path}: its parts do not fit this version of hwrlib ({str(error).splitlines()[0]}); "
+                         "train anew") from error
     if len(charset) != content["arguments"]["num_classes"]:
         raise ValueError(f"{path}: a charset of {len(charset)} classes beside a model of "
                          f"{content['arguments']['num_classes']}")

@@ -94,8 +94,11 @@ def confidence_interval(references: Sequence[str], hypotheses: Sequence[str],
     """
     _check_pairs(references, hypotheses)
     errors, weights = _line_errors(references, hypotheses, metric)
-    rows = np.random.default_rng(seed).integers(len(errors), size=(draws, len(errors)))
-    rates = errors[rows].sum(1) / np.maximum(weights[rows].sum(1), 1)
+    random = np.random.default_rng(seed)
+    rates = []
+    for _ in range(draws):
+        rows = random.integers(len(errors), size=len(errors))
+        rates.append(errors[rows].sum() / max(weights[rows].sum(), 1))
     low, high = np.quantile(rates, [(1 - share) / 2, (1 + share) / 2])
     return float(low), float(high)
 
