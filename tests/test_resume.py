@@ -22,9 +22,9 @@ MEASURED = ["seconds", "images_per_second"]     # columns of the history that no
 
 @pytest.fixture(scope="module")
 def config(tiny) -> TrainConfig:
-    """Everything random is on, and 19 batches an epoch leave a short step of accumulation at its end."""
-    return tiny(epochs=3, batch_size=5, accumulation=2, dropout=0.2, augment=1.0, ema=0.95,
-                checkpoint_minutes=EVERY_STEP, train_limit=93)
+    """Everything random is on, and 11 batches an epoch leave a short step of accumulation at its end."""
+    return tiny(epochs=2, batch_size=5, accumulation=2, dropout=0.2, augment=1.0, ema=0.95,
+                checkpoint_minutes=EVERY_STEP, train_limit=53)
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +72,12 @@ def assert_same_end(a: Path, b: Path, epochs: int) -> None:
 
 def test_killed_twice_and_resumed_it_ends_the_same(config, undisturbed, tmp_path):
     killed = tmp_path / "killed"
-    for epoch, batch in ((0, 5), (1, 9)):
+    for epoch, batch in ((0, 3), (1, 4)):
         state = train_until_killed(config, killed, epoch=epoch, batch=batch)
-        assert state["epoch"] == epoch and batch <= state["batch"] < 19     # in the midst of the epoch
+        assert state["epoch"] == epoch and batch <= state["batch"] < 11     # in the midst of the epoch
     run = fit(config, killed, resume=True)
-    assert len(run.history) == 3
-    assert_same_end(undisturbed, killed, epochs=3)
+    assert len(run.history) == 2
+    assert_same_end(undisturbed, killed, epochs=2)
 
 
 def test_stopped_after_every_kind_of_step_it_ends_the_same(config, undisturbed, tmp_path, monkeypatch):
@@ -87,7 +87,7 @@ def test_stopped_after_every_kind_of_step_it_ends_the_same(config, undisturbed, 
     class Stop(Exception):
         pass
 
-    for epoch, batch in ((0, 2), (0, 19), (1, 0), (2, 19)):
+    for epoch, batch in ((0, 2), (0, 11), (1, 0), (1, 11)):
         real = os.replace
 
         def replace_and_stop(source, target):
@@ -101,7 +101,7 @@ def test_stopped_after_every_kind_of_step_it_ends_the_same(config, undisturbed, 
             fit(config, stopped, resume=True)
         monkeypatch.undo()
     fit(config, stopped, resume=True)
-    assert_same_end(undisturbed, stopped, epochs=3)
+    assert_same_end(undisturbed, stopped, epochs=2)
 
 
 def test_a_finished_training_is_resumed_to_nothing(run, tiny):
