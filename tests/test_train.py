@@ -56,7 +56,8 @@ def test_one_batch_is_learnt_by_heart(tiny):
 
 
 def test_the_baseline_trains_too(tiny, tmp_path):
-    run = fit(tiny(model="baseline", height=64, max_width=64, min_width=64, epochs=2, train_limit=12, learning_rate=0.001), tmp_path)
+    run = fit(tiny(model="baseline", height=64, max_width=64, min_width=64, epochs=2, train_limit=12,
+                   learning_rate=0.001), tmp_path)
     assert run.history["train_loss"].iloc[1] < run.history["train_loss"].iloc[0]
     model, *_ = load_model(run.folder / "best_model.pth")
     assert model.arguments == {"num_classes": len(CHARSET), "baseline": True}
