@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 MAX_PIXELS = 50_000_000      # a larger image is refused: no line of writing needs it, a decompression bomb does
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")  # none that runs another program, as EPS does
 MIN_CONTRAST = 24            # grey levels between paper and ink; less is taken for an empty image
 INK_LEVEL = 96               # of 255; a row or column without a pixel of this much ink is margin
 MARGIN = 3                   # px of paper left around the ink before scaling
@@ -61,7 +62,7 @@ def to_grey(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
     """
     if isinstance(image, (str, Path)):
         try:
-            with Image.open(image) as opened:
+            with Image.open(image, formats=FORMATS) as opened:
                 if opened.format == "JPEG":
                     opened.draft("L", None)     # decode the luminance alone
                 return _pil_to_grey(opened)

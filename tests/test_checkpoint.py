@@ -46,7 +46,7 @@ def test_round_trip(tmp_path, model):
     assert about == {"config": {"epochs": 2}, "metrics": {"validation_cer": 0.5}}
 
 
-# Written whole --------------------------------------------------------------------------------------------------------
+# Written whole -------------------------------------------------------------------------------------------------------
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "state.pth"
@@ -73,7 +73,7 @@ def test_the_file_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
     assert steps == ["fsync", "replace"]
 
 
-# Refused --------------------------------------------------------------------------------------------------------------
+# Refused -------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
 def test_a_file_cut_short_is_refused(saved, share):
@@ -98,8 +98,8 @@ def test_a_damaged_file_loads_or_is_refused_but_nothing_else(saved):
     assert refused > 20
 
 
-@pytest.mark.parametrize("save", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, protocol=2))],
-                         ids=["torch", "pickle"])
+@pytest.mark.parametrize("save", [
+    torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, protocol=2))], ids=["torch", "pickle"])
 def test_code_in_a_file_is_refused_and_not_run(tmp_path, save):
     mark, path = tmp_path / "code-was-run", tmp_path / "evil.pth"
     save({"format": checkpoint.FORMAT, "model": Evil(mark)}, path)
@@ -136,7 +136,7 @@ def test_a_missing_file_is_named(tmp_path):
         load_safely(tmp_path / "nowhere.pth")
 
 
-# Found ----------------------------------------------------------------------------------------------------------------
+# Found ---------------------------------------------------------------------------------------------------------------
 
 def test_the_best_is_found_or_else_the_last(tmp_path):
     with pytest.raises(FileNotFoundError, match="no best_model.pth and no epoch checkpoint"):

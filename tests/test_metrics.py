@@ -129,7 +129,7 @@ def test_cer_agrees_with_the_distance_written_out():
     assert cer(references, hypotheses) == pytest.approx(expected)
 
 
-# Where the errors are -------------------------------------------------------------------------------------------------
+# Where the errors are ------------------------------------------------------------------------------------------------
 
 def test_confusions_by_hand():
     table = confusion_matrix(["ANNE", "LEO", "ON"], ["AMME", "LE", "OON"])     # N -> M twice, O missed, O invented

@@ -23,7 +23,7 @@ def settled(model: CRNN, height: int) -> CRNN:
     return model.eval()
 
 
-# The baseline -------------------------------------------------------------------------------------------------------
+# The baseline --------------------------------------------------------------------------------------------------------
 
 def test_baseline_layer_by_layer():
     model, shapes = CRNN.baseline().eval(), []
@@ -57,7 +57,7 @@ def test_arguments_build_the_same_model_again(model):
     assert again.arguments == model.arguments and again.stride == model.stride
 
 
-# Frames -------------------------------------------------------------------------------------------------------------
+# Frames --------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("model, height", [(CRNN(5, width=2, hidden=3), 16), (CRNN.baseline(5), 64)],
                          ids=["crnn", "baseline"])
@@ -88,7 +88,7 @@ def test_uint8_ink_is_the_same_as_its_fraction():
         torch.testing.assert_close(model(ink, widths), model(ink.float() / 255, widths))
 
 
-# Lines side by side ---------------------------------------------------------------------------------------------------
+# Lines side by side --------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_bilstm_equals_pytorch_with_packing(layers):
@@ -116,7 +116,7 @@ def test_bilstm_does_not_see_the_padding():
 @pytest.mark.parametrize("model, height", [(CRNN(9, width=8, hidden=16), 16), (CRNN.baseline(9), 64)],
                          ids=["crnn", "baseline"])
 def test_a_line_reads_the_same_alone_and_beside_longer_ones(model, height):
-    """Exactly so where paper follows its end; where the batch ends with it, the convolutions' zeros are not quite paper."""
+    """Exactly so where paper follows its end; where the batch ends there, the convolutions' zeros are not quite paper."""
     model, widths = settled(model, height), torch.tensor([64, 256])
     lines = (torch.rand(2, 1, height, 256) > 0.9).float()
     lines[0, ..., 64:] = 0

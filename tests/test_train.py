@@ -40,7 +40,7 @@ def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
     return len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b))
 
 
-# Learning -------------------------------------------------------------------------------------------------------------
+# Learning ------------------------------------------------------------------------------------------------------------
 
 def test_one_batch_is_learnt_by_heart(tiny):
     config = tiny(batch_size=8, ema=0.0, epochs=150, schedule="constant")
@@ -145,7 +145,7 @@ def test_a_folder_with_a_training_is_not_overwritten(run, tiny):
         fit(tiny(), run.folder)
 
 
-# The parts ------------------------------------------------------------------------------------------------------------
+# The parts -----------------------------------------------------------------------------------------------------------
 
 def test_learning_rate_rises_and_falls():
     cosine = [learning_rate_at(step, total=100, warmup=0.1, schedule="cosine") for step in range(101)]
@@ -199,7 +199,7 @@ def test_characters_never_trained_count_as_errors(run, tmp_path, write_split):
         assert sorted(evaluation.references) == ["LEO", "É", "ÉÉ"]
 
 
-# Numbers that go wrong --------------------------------------------------------------------------------------------------
+# Numbers that go wrong -----------------------------------------------------------------------------------------------
 
 def spoil(monkeypatch, is_bad) -> None:
     """Make the loss of the batches with these numbers not a number."""
@@ -228,7 +228,7 @@ def test_many_bad_batches_stop_the_training(tiny, tmp_path, monkeypatch):
     assert not (tmp_path / "epoch_2_model_checkpoint.pth").exists()
 
 
-# Several processes ------------------------------------------------------------------------------------------------------
+# Several processes ---------------------------------------------------------------------------------------------------
 
 PROGRAM = """
 import json, sys

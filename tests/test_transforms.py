@@ -24,7 +24,7 @@ def alike(a: np.ndarray, b: np.ndarray, limit: float = 3.0) -> bool:
     return a.shape == b.shape and np.abs(a - b).mean() < limit
 
 
-# Any image ------------------------------------------------------------------------------------------------------------
+# Any image -----------------------------------------------------------------------------------------------------------
 
 def test_result_is_ink_of_the_asked_size(word):
     result = normalise(word, SIZES)
@@ -144,7 +144,7 @@ def test_arrays_that_are_no_images_are_refused(shape):
         to_grey(np.zeros(shape))
 
 
-# Sizes and places -----------------------------------------------------------------------------------------------------
+# Sizes and places ----------------------------------------------------------------------------------------------------
 
 def test_the_aspect_is_kept():
     image = np.full((80, 200), 255, np.uint8)
@@ -186,7 +186,7 @@ def test_columns_lead_back_to_the_pixels_of_the_original(height, width):
         assert result.left + centre / result.scale == pytest.approx(stroke + 2, abs=0.5 / result.scale + 0.5)
 
 
-# Augmentation ---------------------------------------------------------------------------------------------------------
+# Augmentation --------------------------------------------------------------------------------------------------------
 
 @pytest.fixture
 def inks() -> torch.Tensor:
