@@ -116,7 +116,7 @@ def test_bilstm_does_not_see_the_padding():
 @pytest.mark.parametrize("model, height", [(CRNN(9, width=8, hidden=16), 16), (CRNN.baseline(9), 64)],
                          ids=["crnn", "baseline"])
 def test_a_line_reads_the_same_alone_and_beside_longer_ones(model, height):
-    """Exactly so where paper follows its end; where the batch ends there, the convolutions' zeros are not quite paper."""
+    """Exactly so where paper follows its end; at the end of the batch, the convolutions' zeros are not quite paper."""
     model, widths = settled(model, height), torch.tensor([64, 256])
     lines = (torch.rand(2, 1, height, 256) > 0.9).float()
     lines[0, ..., 64:] = 0
