@@ -25,7 +25,7 @@ from hwrlib.collate import Sample, ctc_collate
 from hwrlib.labels import is_special, read_labels
 from hwrlib.transforms import Normalisation, normalise
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 MAX_BROKEN_SHARE = 0.05   # of a split's images may be unreadable; more, and the data set itself is at fault
 BUCKET_BATCHES = 50       # batches whose lines are sorted by width together
 

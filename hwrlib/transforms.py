@@ -19,6 +19,7 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")  # no
 MIN_CONTRAST = 24            # grey levels between paper and ink; less is taken for an empty image
 INK_LEVEL = 96               # of 255; a row or column without a pixel of this much ink is margin
 MARGIN = 3                   # px of paper left around the ink before scaling
+MIN_PIECES = 3               # that an edge must have cut off before they are taken for a neighbouring line
 
 cv2.setNumThreads(1)         # images are small, and the threads are needed elsewhere
 
@@ -99,7 +100,8 @@ def _pil_to_grey(image: Image.Image) -> np.ndarray:
 
 
 def normalise(image: Image.Image | np.ndarray | str | Path, normalisation: Normalisation) -> Normalised:
-    """Ink on paper at the model's height: contrast stretched, blank margins cut off, aspect kept as far as it fits.
+    """Ink on paper at the model's height: contrast stretched, remains of the lines above and below erased, blank margins
+    cut off, so that the writing fills the height; aspect kept as far as it fits.
 
     Args:
         image: whatever :func:`to_grey` takes.
@@ -109,7 +111,7 @@ def normalise(image: Image.Image | np.ndarray | str | Path, normalisation: Norma
     Raises:
         ValueError: the image cannot be read.
     """
-    ink = _ink(to_grey(image))
+    ink = erase_neighbours(_ink(to_grey(image)))
     top, bottom, left, right = _inked_box(ink)
     ink = ink[top:bottom, left:right]
     height, width = ink.shape
@@ -138,6 +140,36 @@ def _ink(grey: np.ndarray) -> np.ndarray:
         darkest = min(int(grey.min()), paper)      # a few faint strokes may still be there
         contrast = max(paper - darkest, MIN_CONTRAST)
     return np.clip((paper - grey.astype(np.int16)) * (255 / contrast), 0, 255).astype(np.uint8)
+
+
+def erase_neighbours(ink: np.ndarray) -> np.ndarray:
+    """Ink without what the upper and the lower edge have cut off of other lines of writing or print.
+
+    Such a line shows as several pieces of ink that touch the edge, end within a quarter of the height, and are most of
+    the ink in their rows. A full stop that touches the edge beside the letters of its own line is none.
+
+    Args:
+        ink: (H, W) uint8, 0 is paper.
+    Returns:
+        (H, W) uint8, a new array.
+    """
+    ink = ink.copy()
+    for rows in (ink, ink[::-1]):                                            # from the top, from the bottom
+        outer = (rows[:len(rows) // 4 + 1] >= INK_LEVEL).astype(np.uint8)
+        if np.count_nonzero(np.diff(outer[0], prepend=0) == 1) < MIN_PIECES:
+            continue
+        _, labels, boxes, _ = cv2.connectedComponentsWithStats(outer)
+        starts, ends = boxes[:, cv2.CC_STAT_TOP], boxes[:, cv2.CC_STAT_TOP] + boxes[:, cv2.CC_STAT_HEIGHT]
+        cut = (starts == 0) & (ends < len(outer))
+        cut[0] = False                                                       # label 0 is the paper
+        if np.count_nonzero(cut) < MIN_PIECES:
+            continue
+        depth = ends[cut].max()
+        pieces = cut[labels[:depth]].astype(np.uint8)
+        if 2 * np.count_nonzero(pieces) > np.count_nonzero(outer[:depth]):
+            with_grey_rim = cv2.dilate(pieces, np.ones((3, 3), np.uint8)) > 0
+            rows[:depth][with_grey_rim] = 0
+    return ink
 
 
 def _inked_box(ink: np.ndarray) -> tuple[int, int, int, int]:

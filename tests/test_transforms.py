@@ -162,6 +162,39 @@ def test_a_squeezed_line_keeps_some_of_its_height():
     assert heights == {1.0: round(40 * 128 / 1000), 1.7: round(1.7 * 40 * 128 / 1000)}
 
 
+def form_field() -> np.ndarray:
+    """Letters 20 px high in the middle of 60 rows of paper."""
+    image = np.full((60, 200), 255, np.uint8)
+    for left in range(20, 180, 20):
+        image[20:40, left:left + 8] = 0
+    return image
+
+
+@pytest.mark.parametrize("edge", [slice(0, 8), slice(52, 60)])
+def test_a_neighbouring_line_cut_by_the_edge_is_erased(edge):
+    image = form_field()
+    for left in range(30, 170, 14):
+        image[edge, left:left + 6] = 0
+    assert np.array_equal(ink_of(image), ink_of(form_field()))
+
+
+@pytest.mark.parametrize("what, place", [
+    ("two pieces", (slice(0, 8), [40, 60])), ("ascenders", (slice(0, 20), [20, 40, 60, 80])),
+    ("pieces too deep", (slice(0, 18), [30, 70, 110, 150]))])
+def test_ink_at_the_edge_that_is_no_other_line_stays(what, place):
+    image, (rows, lefts) = form_field(), place
+    for left in lefts:
+        image[rows, left:left + 6] = 0
+    assert normalise(image, SIZES).scale == pytest.approx(32 / (40 + 3), rel=0.01), what    # the ink box begins at row 0
+
+
+def test_full_stops_at_the_edge_stay():
+    image = form_field()[:42]                       # two rows of paper under the letters
+    image[36:42, 32:36] = image[36:42, 72:76] = image[36:42, 112:116] = 0
+    bare = ink_of(form_field()[:42])
+    assert (ink_of(image) > 128).sum() > (bare > 128).sum()
+
+
 def test_a_narrow_line_is_padded_with_paper_at_the_right():
     image = np.full((16, 9), 255, np.uint8)
     image[:, 3:5] = 0                              # scaled by 2, 8 px wide with its margin
