@@ -2,6 +2,7 @@
 
 A model checkpoint (``best_model.pth``, ``epoch_3_model_checkpoint.pth``) is all that reading needs: weights, charset,
 normalisation, and the configuration and figures of its training. ``resume.pth`` holds what training needs besides.
+Shipped weights (``weights/``) are such model checkpoints, each beside its model card.
 """
 
 import os
@@ -12,13 +13,15 @@ from typing import Any
 
 import torch
 
-from hwrlib.charset import Charset
+from hwrlib.charset import BLANK, Charset
 from hwrlib.model import CRNN
 from hwrlib.transforms import Normalisation
 
 FORMAT = "hwrlib-1"
 BEST = "best_model.pth"
 RESUME = "resume.pth"
+SHIPPED = {path.stem: path for path in sorted((Path(__file__).parent / "weights").glob("*.pth"))}
+CLASS_LAYERS = ("classifier.", "shortcut.")   # whose weights have a row for each class
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
@@ -84,18 +87,55 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu"
     return model.to(device).eval(), charset, normalisation, {key: content[key] for key in ("config", "metrics")}
 
 
-def find_checkpoint(run_dir: str | Path) -> Path:
-    """The best model of a run, or of its last epoch where there is no best.
+def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
+    """Give a fresh model the weights of another, to train on from there.
 
+    Args:
+        source: as :func:`find_checkpoint` takes it.
+        model: to be changed. Characters that the other does not know keep the weights they were drawn.
+        charset: of ``model``.
     Raises:
-        FileNotFoundError: the folder holds neither.
+        FileNotFoundError, ValueError: there is no such checkpoint, or its layers have other sizes.
     """
-    best = Path(run_dir) / BEST
-    if best.is_file():
-        return best
-    if epochs := epoch_checkpoints(run_dir):
+    path = find_checkpoint(source)
+    other, other_charset, _, _ = load_model(path)
+    sizes = [{key: value for key, value in each.arguments.items() if key not in ("num_classes", "dropout")}
+             for each in (other, model)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"start_from: the model of {path} has {sizes[0]}, this training {sizes[1]}; set them alike")
+    shared = [c for c in charset.characters if not other_charset.missing(c)]
+    rows, other_rows = ([BLANK, *known.encode("".join(shared))] for known in (charset, other_charset))
+    weights = other.state_dict()
+    for name, value in model.state_dict().items():
+        if name.startswith(CLASS_LAYERS):
+            value = value.clone()
+            value[rows] = weights[name][other_rows]
+            weights[name] = value
+    model.load_state_dict(weights)
+
+
+def find_checkpoint(source: str | Path) -> Path:
+    """The model checkpoint that a user means.
+
+    Args:
+        source: the name of shipped weights, a checkpoint's file, or a run's folder, whose best model is taken, or that
+            of its last epoch where there is no best. A folder that is called like shipped weights: ``./names``.
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if str(source) in SHIPPED:
+        return SHIPPED[str(source)]
+    path = Path(source)
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise FileNotFoundError(f"{source}: no such checkpoint or folder; give one, or the name of shipped weights: "
+                                f"{', '.join(SHIPPED)}")
+    if (path / BEST).is_file():
+        return path / BEST
+    if epochs := epoch_checkpoints(path):
         return epochs[-1]
-    raise FileNotFoundError(f"{run_dir}: no {BEST} and no epoch checkpoint in this folder; has its training begun?")
+    raise FileNotFoundError(f"{path}: no {BEST} and no epoch checkpoint in this folder; has its training begun?")
 
 
 def latest_run(runs_dir: str | Path) -> Path:

@@ -27,6 +27,7 @@ class TrainConfig:
     dropout: float = 0.1           # share of features dropped before each LSTM layer and the classifier ("crnn")
     shortcut: float = 0.3          # weight of a second CTC loss straight on the CNN's features; 0: none ("crnn")
     characters: str = ""           # the charset; empty: the characters of the training labels
+    start_from: str = ""           # weights to begin with: "names", "lines", a checkpoint or a run; empty: random
     height: int = 40               # image height in px; a multiple of 8
     max_width: int = 256           # px; a wider image is squeezed to this
     min_width: int = 32            # px; a narrower image is padded with paper to this
@@ -34,7 +35,7 @@ class TrainConfig:
     epochs: int = 6                # passes over the training split
     batch_size: int = 16           # images a step (and a process)
     accumulation: int = 1          # batches whose gradients are summed before a step of the optimizer
-    learning_rate: float = 0.0015  # AdamW, at the peak of the schedule
+    learning_rate: float = 0.0025  # AdamW, at the peak of the schedule
     weight_decay: float = 0.01     # AdamW
     schedule: str = "cosine"       # "cosine" to zero, or "constant"; both after the warm-up
     warmup: float = 0.05           # share of all steps in which the learning rate rises linearly from 0

@@ -71,6 +71,19 @@ class Recognizer:
         return cls(model, charset, normalisation, **about)
 
     @classmethod
+    def pretrained(cls, name: str, *, device: str | torch.device | None = None) -> "Recognizer":
+        """A recogniser with weights that come with the package; their model cards lie in ``hwrlib/weights/``.
+
+        Args:
+            name: "names" (names in block capitals on forms) or "lines" (lines of French handwriting, mixed case).
+        Raises:
+            ValueError: there are no weights of this name.
+        """
+        if name not in checkpoint.SHIPPED:
+            raise ValueError(f"no shipped weights are called {name!r}; there are: {', '.join(checkpoint.SHIPPED)}")
+        return cls.from_checkpoint(checkpoint.SHIPPED[name], device=device)
+
+    @classmethod
     def latest(cls, runs_dir: str | Path = "runs", *, device: str | torch.device | None = None) -> "Recognizer":
         """The best model of the run that saved one last.
 

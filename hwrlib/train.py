@@ -221,7 +221,10 @@ def start(config: TrainConfig, charset: Charset, batches: int) -> Training:
     AcceleratorState._reset_state(reset_partial_state=True)   # a notebook may train twice, with another precision
     accelerator = Accelerator(mixed_precision=resolve_precision(config.precision), cpu=on_cpu,
                               gradient_accumulation_steps=config.accumulation)
-    model = build_model(config, len(charset)).to(accelerator.device)
+    model = build_model(config, len(charset))
+    if config.start_from:
+        checkpoint.start_from(config.start_from, model, charset)
+    model = model.to(accelerator.device)
     averaged = AveragedModel(model, multi_avg_fn=ema_update(config.ema), use_buffers=True) if config.ema else None
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
                                   fused=accelerator.device.type in ("cpu", "cuda"))

@@ -10,8 +10,8 @@ import torch
 
 from hwrlib import checkpoint
 from hwrlib.charset import Charset
-from hwrlib.checkpoint import (find_checkpoint, epoch_checkpoints, epoch_path, latest_run, load_model, load_safely,
-                               save_atomically, save_model)
+from hwrlib.checkpoint import (CLASS_LAYERS, SHIPPED, epoch_checkpoints, epoch_path, find_checkpoint, latest_run,
+                               load_model, load_safely, save_atomically, save_model, start_from)
 from hwrlib.model import CRNN
 from hwrlib.transforms import Normalisation
 
@@ -159,3 +159,37 @@ def test_the_latest_run_is_the_one_that_saved_a_best_model_last(tmp_path):
         os.utime(tmp_path / name / "best_model.pth", (time, time))
     (tmp_path / "d-without-a-model").mkdir()
     assert latest_run(tmp_path) == tmp_path / "b"
+
+
+def test_a_file_a_folder_or_a_shipped_name_is_found(saved):
+    assert find_checkpoint(saved) == saved and find_checkpoint(str(saved)) == saved
+    assert {"names", "lines"} <= set(SHIPPED) and find_checkpoint("names") == SHIPPED["names"]
+    with pytest.raises(FileNotFoundError, match="nowhere: no such checkpoint or folder.*names"):
+        find_checkpoint("nowhere")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_weights_are_small_and_documented(name):
+    assert SHIPPED[name].stat().st_size <= 12_000_000
+    assert SHIPPED[name].with_suffix(".md").is_file()
+    assert not Path(load_safely(SHIPPED[name])["config"]["data"]).is_absolute()
+
+
+# Started from --------------------------------------------------------------------------------------------------------
+
+def test_a_model_starts_from_anothers_weights(saved):
+    other = load_model(saved)[0].state_dict()
+    model = CRNN(5, width=2, hidden=3)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    start_from(saved, model, Charset("BAXÉ"))           # B, A and É are known to the other as 3, 1 and 2
+    for name, value in model.state_dict().items():
+        if name.startswith(CLASS_LAYERS):
+            assert torch.equal(value[[0, 1, 2, 4]], other[name][[0, 3, 1, 2]])
+            assert torch.equal(value[3], before[name][3])
+        else:
+            assert torch.equal(value, other[name])
+
+
+def test_weights_of_other_sizes_are_refused(saved):
+    with pytest.raises(ValueError, match="start_from: the model of .*'hidden': 3.*'hidden': 4"):
+        start_from(saved, CRNN(4, width=2, hidden=4), Charset("AÉB"))

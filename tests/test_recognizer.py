@@ -7,7 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from hwrlib import synthetic
 from hwrlib.charset import Charset
+from hwrlib.labels import read_labels
+from hwrlib.metrics import cer
 from hwrlib.model import CRNN
 from hwrlib.recognizer import Reading, Recognizer, find_images
 from hwrlib.transforms import Normalisation
@@ -136,6 +139,23 @@ def test_latest_is_the_run_that_saved_last(run, recognizer, paths, tmp_path):
     assert latest.read(paths) == recognizer.read(paths) and latest.metrics == recognizer.metrics
     with pytest.raises(FileNotFoundError, match="no run with a best_model.pth"):
         Recognizer.latest(tmp_path)
+
+
+def test_shipped_names_read_handwriting_they_were_not_trained_on(tmp_path):
+    synthetic.generate(tmp_path / "set", train=0, validation=0, test=40)
+    labels = read_labels(tmp_path / "set" / "test.csv")
+    recognizer = Recognizer.pretrained("names")
+    readings = recognizer.read([tmp_path / "set" / "test" / name for name in labels["FILENAME"]])
+    assert cer(labels["IDENTITY"].tolist(), texts(readings)) < 0.2
+
+
+def test_shipped_lines_know_mixed_case_and_accents():
+    assert set("aàçéêAÉ0123456789 .,;'-?!") <= set(Recognizer.pretrained("lines").charset.characters)
+
+
+def test_unknown_shipped_weights_are_refused():
+    with pytest.raises(ValueError, match="no shipped weights are called 'digits'; there are: lines, names"):
+        Recognizer.pretrained("digits")
 
 
 def test_what_the_checkpoint_tells_about_itself(recognizer, run, tiny):

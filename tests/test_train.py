@@ -68,6 +68,12 @@ def test_a_run_learns_to_read(run):
     assert losses.iloc[-1] < 0.1 * losses.iloc[0] and run.best_cer < 0.1
 
 
+def test_a_training_may_start_from_another(run, tiny, tmp_path):
+    further = fit(tiny(start_from=str(run.folder), epochs=1, learning_rate=0.001), tmp_path)
+    assert further.history["train_loss"].iloc[0] < 0.2 * run.history["train_loss"].iloc[0]
+    assert further.best_cer <= 2 * run.best_cer + 0.02
+
+
 def test_a_run_leaves_its_files(run, tiny):
     names = {path.name for path in run.folder.iterdir()}
     assert {"best_model.pth", "resume.pth", "config.json", "history.csv", "losses.csv", "tensorboard"} <= names
