@@ -16,11 +16,11 @@ import torch
 from hwrlib.charset import BLANK, Charset
 from hwrlib.model import CRNN
 from hwrlib.transforms import Normalisation
+from hwrlib.weights import SHIPPED
 
 FORMAT = "hwrlib-1"
 BEST = "best_model.pth"
 RESUME = "resume.pth"
-SHIPPED = {path.stem: path for path in sorted((Path(__file__).parent / "weights").glob("*.pth"))}
 CLASS_LAYERS = ("classifier.", "shortcut.")   # whose weights have a row for each class
 
 

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from hwrlib.charset import BLANK, Charset
-
-WIDTH_STEP = 32  # px; batches come in few different widths, which convolution libraries reward
+from hwrlib.transforms import pad
 
 
 class Sample(NamedTuple):
@@ -42,16 +41,11 @@ def ctc_collate(samples: Sequence[Sample], *, charset: Charset) -> Batch:
     Raises:
         ValueError: the heights differ.
     """
-    heights = sorted({sample.ink.shape[0] for sample in samples})
-    if len(heights) > 1:
-        raise ValueError(f"images of different heights {heights} in one batch; normalise them to one height")
-    widths = [sample.ink.shape[1] for sample in samples]
-    padded_width = -(-max(widths) // WIDTH_STEP) * WIDTH_STEP
-    images = torch.zeros(len(samples), 1, heights[0], padded_width, dtype=torch.uint8)
+    images, widths = pad([sample.ink for sample in samples])
     encoded = [charset.encode(sample.text, skip_missing=True) for sample in samples]
     targets = torch.full((len(samples), max(map(len, encoded))), BLANK, dtype=torch.int64)
-    for n, (sample, classes) in enumerate(zip(samples, encoded)):
-        images[n, 0, :, :widths[n]] = torch.from_numpy(sample.ink)
+    for n, classes in enumerate(encoded):
         targets[n, :len(classes)] = torch.tensor(classes, dtype=torch.int64)
-    return Batch(images, torch.tensor(widths), targets, torch.tensor([len(classes) for classes in encoded]),
+    return Batch(torch.from_numpy(images), torch.from_numpy(widths), targets,
+                 torch.tensor([len(classes) for classes in encoded]),
                  tuple(sample.text for sample in samples), tuple(sample.name for sample in samples))

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from hwrlib.charset import Charset
 from hwrlib.collate import Sample, ctc_collate
-from hwrlib.labels import is_special, read_labels
+from hwrlib.labels import is_special, read_decisions, read_labels
 from hwrlib.transforms import Normalisation, normalise
 
 CACHE_VERSION = 2
@@ -92,6 +92,32 @@ class LineDataset(Dataset):
         self.skipped += [Skipped(self.names[i], reason) for i in gone]
         self.names, self.texts = [self.names[i] for i in indices], [self.texts[i] for i in indices]
         self._offsets, self._widths = self._offsets[indices], self._widths[indices]
+
+    def correct(self, path: str | Path) -> None:
+        """Apply a person's decisions on suspect labels: an accepted reading becomes the label, a dropped line goes.
+
+        Args:
+            path: as :func:`hwrlib.labels.read_decisions` reads it; rows of other splits are passed over.
+        Raises:
+            ValueError: a decided line is not in this split, has another label now, or would get an empty one.
+        """
+        table = read_decisions(path)
+        table = table[(table["SPLIT"] == self.split) & table["DECISION"].isin(["accept", "drop"])]
+        place = {name: i for i, name in enumerate(self.names)}
+        gone = []
+        for name, label, reading, decision in zip(*(table[c] for c in ("FILENAME", "IDENTITY", "READING", "DECISION"))):
+            found = self.texts[place[name]] if name in place else None
+            if found not in (label, reading):
+                raise ValueError(f"{path}: {name} is labelled {label!r} there, but {found!r} in {self.folder / self.split}; "
+                                 "these corrections belong to another version of the data set")
+            if decision == "accept" and is_special(reading):
+                raise ValueError(f"{path}: {name} has {reading!r} as its accepted reading; to leave the line out, write drop")
+            if decision == "accept":
+                self.texts[place[name]] = reading
+            else:
+                gone.append(place[name])
+        if gone:
+            self.keep(np.setdiff1d(np.arange(len(self)), gone), "dropped by a correction")
 
     def _leave_out(self, broken: dict[int, str]) -> None:
         """Drop rows whose image cannot be read, or refuse the whole split where they are many."""

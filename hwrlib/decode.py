@@ -1,8 +1,12 @@
-"""From frames to text: CTC says one class for every frame; decoding collapses repeats and drops blanks."""
+"""From frames to text: CTC says one class for every frame; decoding collapses repeats and drops blanks.
 
+NumPy alone, so that reading needs no torch; tensors on the CPU are taken as well as arrays.
+"""
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from torch import Tensor
+import numpy as np
 
 from hwrlib.charset import BLANK
 
@@ -16,7 +20,7 @@ class Symbol(NamedTuple):
     confidence: float    # the highest probability among its frames
 
 
-def greedy_decode(log_probs: Tensor, input_lengths: Tensor) -> list[list[int]]:
+def greedy_decode(log_probs: np.ndarray, input_lengths: np.ndarray) -> list[list[int]]:
     """The most probable class of every frame, repeats collapsed, blanks dropped.
 
     Args:
@@ -31,7 +35,7 @@ def greedy_decode(log_probs: Tensor, input_lengths: Tensor) -> list[list[int]]:
     return [[symbol.index for symbol in symbols] for symbols in greedy_symbols(log_probs, input_lengths)]
 
 
-def greedy_symbols(log_probs: Tensor, input_lengths: Tensor) -> list[list[Symbol]]:
+def greedy_symbols(log_probs: np.ndarray, input_lengths: np.ndarray) -> list[list[Symbol]]:
     """As :func:`greedy_decode`, with the frames and the confidence of every character.
 
     Args:
@@ -42,11 +46,13 @@ def greedy_symbols(log_probs: Tensor, input_lengths: Tensor) -> list[list[Symbol
     Raises:
         ValueError: a length exceeds T.
     """
-    if len(input_lengths) and int(input_lengths.max()) > len(log_probs):
-        raise ValueError(f"input_lengths reach {int(input_lengths.max())}, but there are {len(log_probs)} frames")
-    best, classes = log_probs.max(dim=-1)
-    probabilities, classes = best.exp().T.tolist(), classes.T.tolist()
-    return [_collapse(classes[n][:length], probabilities[n]) for n, length in enumerate(input_lengths.tolist())]
+    log_probs, input_lengths = np.asarray(log_probs), np.asarray(input_lengths)
+    if len(input_lengths) and input_lengths.max() > len(log_probs):
+        raise ValueError(f"input_lengths reach {input_lengths.max()}, but there are {len(log_probs)} frames")
+    best = log_probs.argmax(-1)                                                             # (T, N)
+    probabilities = np.exp(np.take_along_axis(log_probs, best[..., None], -1)[..., 0])      # (T, N)
+    return [_collapse(best[:length, n].tolist(), probabilities[:, n].tolist())
+            for n, length in enumerate(input_lengths.tolist())]
 
 
 def _collapse(classes: list[int], probabilities: list[float]) -> list[Symbol]:
@@ -60,3 +66,38 @@ def _collapse(classes: list[int], probabilities: list[float]) -> list[Symbol]:
             symbols.append(Symbol(index, frame, frame, probabilities[frame]))
         previous = index
     return symbols
+
+
+def text_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray, texts: Sequence[Sequence[int]]) -> np.ndarray:
+    """P(text | image): the sum over all paths that spell the text, which is CTC's loss read backwards.
+
+    Args:
+        log_probs: (T, N, C) natural-log probabilities.
+        input_lengths: (N,) valid frames, each at most T.
+        texts: N texts as class indices.
+    Returns:
+        (N,) probabilities; 0 for a text that does not fit its frames.
+    Source: the forward recursion of Graves et al. (2006), section 4.1, scaled in each frame so that it cannot underflow.
+    """
+    n, most = len(texts), max(map(len, texts), default=0)
+    states = np.full((n, 2 * most + 1), BLANK)                # blank, first character, blank, second, ..., blank
+    for row, text in zip(states, texts):
+        row[1:2 * len(text):2] = text
+    skippable = np.zeros(states.shape)                        # a state that may follow the one two before it:
+    skippable[:, 2:] = (states[:, 2:] != BLANK) & (states[:, 2:] != states[:, :-2])
+    log_probs, input_lengths = np.asarray(log_probs), np.asarray(input_lengths)
+    emitted = np.exp(np.take_along_axis(log_probs, states[None], 2), dtype=np.float64)      # (T, N, 2S + 1)
+    forward, log_scale = np.zeros(states.shape), np.zeros(n)
+    forward[:, 0] = 1.0                                       # before the first frame, in the first blank
+    for time, frame in enumerate(emitted):
+        step = forward.copy()
+        step[:, 1:] += forward[:, :-1]
+        step[:, 2:] += forward[:, :-2] * skippable[:, 2:]
+        step *= frame
+        scale = np.maximum(step.sum(1), np.finfo(float).tiny)
+        going_on = time < input_lengths
+        forward[going_on] = (step / scale[:, None])[going_on]
+        log_scale[going_on] += np.log(scale[going_on])
+    ends = 2 * np.array([len(text) for text in texts])
+    final = forward[np.arange(n), ends] + np.where(ends > 0, forward[np.arange(n), ends - 1], 0.0)
+    return np.minimum(final * np.exp(log_scale), 1.0)

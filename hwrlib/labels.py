@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 SPLITS = ("train", "validation", "test")
+DECISIONS = ("", "accept", "refuse", "drop")   # on a suspect label: none yet, the reading is right, the label is, neither
 SPECIAL_LABELS = frozenset({"", "EMPTY", "UNREADABLE", "NONE", "BLANK", "ILLISIBLE"})
 
 
@@ -69,6 +70,25 @@ def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataF
     except csv.Error as error:
         raise ValueError(f"{name}, line {reader.line_num}: {error}") from None
     return pd.DataFrame(rows[1:], columns=list(columns), dtype=object)
+
+
+def read_decisions(path: str | Path) -> pd.DataFrame:
+    """A table of suspect labels, as notebook 05 writes it and a person fills it in.
+
+    Returns:
+        Columns SPLIT, FILENAME, IDENTITY (the label), READING and DECISION; every cell a str.
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a column is missing, or a decision is none of "", "accept", "refuse", "drop"; the row is named.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such table of corrections; notebook 05 writes one")
+    columns = ("SPLIT", "FILENAME", "IDENTITY", "READING", "DECISION")
+    table = parse_labels(Path(path).read_bytes(), name=str(path), columns=dict(zip(columns, columns)))
+    for number, decision in enumerate(table["DECISION"], start=2):
+        if decision not in DECISIONS:
+            raise ValueError(f"{path}, row {number}: DECISION must be accept, refuse, drop or empty, not {decision!r}")
+    return table
 
 
 def _decode(data: bytes) -> str:

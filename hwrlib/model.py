@@ -11,6 +11,7 @@ for a Handwritten Text Recognition System*, 2022).
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -98,6 +99,13 @@ class CRNN(nn.Module):
         if not with_shortcut:
             return log_probs
         return log_probs, self.shortcut(columns).permute(2, 0, 1).float().log_softmax(-1)
+
+    @torch.inference_mode()
+    def infer(self, images: np.ndarray, image_widths: np.ndarray) -> np.ndarray:
+        """As ``forward``, from arrays to an array, in evaluation mode and without gradients."""
+        self.eval()
+        device = self.classifier.weight.device
+        return self(torch.from_numpy(images).to(device), torch.from_numpy(image_widths).to(device)).cpu().numpy()
 
 
 class ResidualBlock(nn.Module):

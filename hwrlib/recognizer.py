@@ -1,24 +1,27 @@
 """Reading: a checkpoint and any images in, texts with their confidence and the place of every character out."""
 
-import math
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 
-from hwrlib import checkpoint
 from hwrlib.charset import Charset
-from hwrlib.collate import Sample, ctc_collate
-from hwrlib.decode import greedy_symbols
-from hwrlib.model import CRNN
-from hwrlib.transforms import Normalisation, Normalised, normalise
+from hwrlib.decode import Symbol, greedy_symbols, text_probabilities
+from hwrlib.transforms import Normalisation, Normalised, normalise, pad
+from hwrlib.weights import SHIPPED
+
+if TYPE_CHECKING:   # imported where it is used: an ONNX model is read without torch, whose import takes seconds
+    import torch
+
+    from hwrlib.model import CRNN
+    from hwrlib.onnx_model import OnnxModel
 
 ImageLike = str | Path | Image.Image | np.ndarray
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
@@ -48,48 +51,61 @@ class Recognizer:
     """A trained model, ready to read images.
 
     Args:
-        model, charset, normalisation: as :func:`hwrlib.checkpoint.load_model` gives them.
+        model: of torch, or for ONNX Runtime.
+        charset, normalisation: as :func:`hwrlib.checkpoint.load_model` gives them.
         config: of the training, for the record.
         metrics: of the checkpoint on the validation split, for the record.
     """
 
-    def __init__(self, model: CRNN, charset: Charset, normalisation: Normalisation, *, config: dict | None = None,
-                 metrics: dict | None = None):
-        self.model, self.charset, self.normalisation = model.eval(), charset, normalisation
+    def __init__(self, model: CRNN | OnnxModel, charset: Charset, normalisation: Normalisation, *,
+                 config: dict | None = None, metrics: dict | None = None):
+        self.model, self.charset, self.normalisation = model, charset, normalisation
         self.config, self.metrics = config or {}, metrics or {}
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, *, device: str | torch.device | None = None) -> "Recognizer":
-        """A recogniser from a model checkpoint.
+    def from_checkpoint(cls, path: str | Path, *, device: str | torch.device | None = None) -> Recognizer:
+        """A recogniser from a model checkpoint, or from a file that :mod:`hwrlib.export` made of one.
 
+        Args:
+            path: ``.pth`` or ``.onnx``.
+            device: of a checkpoint, by default the GPU where there is one; an ONNX file is for the CPU.
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is no checkpoint of this version, is damaged, or holds code.
+            ValueError: it is none of this version, is damaged, or holds code.
         """
+        if Path(path).suffix == ".onnx":
+            from hwrlib.onnx_model import OnnxModel
+            model = OnnxModel(path)
+            return cls(model, model.charset, model.normalisation, config=model.config, metrics=model.metrics)
+        import torch
+
+        from hwrlib import checkpoint
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         model, charset, normalisation, about = checkpoint.load_model(path, device=device)
         return cls(model, charset, normalisation, **about)
 
     @classmethod
-    def pretrained(cls, name: str, *, device: str | torch.device | None = None) -> "Recognizer":
+    def pretrained(cls, name: str, *, device: str | torch.device | None = None) -> Recognizer:
         """A recogniser with weights that come with the package; their model cards lie in ``hwrlib/weights/``.
 
         Args:
             name: "names" (names in block capitals on forms) or "lines" (lines of French handwriting, mixed case).
+            device: where torch reads, "cuda" say; by default ONNX Runtime reads on the CPU, and starts in a second.
         Raises:
             ValueError: there are no weights of this name.
         """
-        if name not in checkpoint.SHIPPED:
-            raise ValueError(f"no shipped weights are called {name!r}; there are: {', '.join(checkpoint.SHIPPED)}")
-        return cls.from_checkpoint(checkpoint.SHIPPED[name], device=device)
+        if name not in SHIPPED:
+            raise ValueError(f"no shipped weights are called {name!r}; there are: {', '.join(SHIPPED)}")
+        return cls.from_checkpoint(SHIPPED[name] if device else SHIPPED[name].with_suffix(".onnx"), device=device)
 
     @classmethod
-    def latest(cls, runs_dir: str | Path = "runs", *, device: str | torch.device | None = None) -> "Recognizer":
+    def latest(cls, runs_dir: str | Path = "runs", *, device: str | torch.device | None = None) -> Recognizer:
         """The best model of the run that saved one last.
 
         Raises:
             FileNotFoundError: no run of the folder has one.
         """
+        from hwrlib import checkpoint
         return cls.from_checkpoint(checkpoint.find_checkpoint(checkpoint.latest_run(runs_dir)), device=device)
 
     def read(self, images: ImageLike | Sequence[ImageLike], *, batch_size: int = 64) -> Reading | list[Reading]:
@@ -121,30 +137,27 @@ class Recognizer:
                     readings.update(zip(indices, self._read_batch([normalised[i] for i in indices])))
                 yield from (readings[i] for i in range(len(chunk)))
 
-    def log_probs(self, images: Sequence[ImageLike]) -> list[Tensor]:
-        """The frames of each image: N tensors (T, C) of natural-log probabilities, to look at or decode otherwise."""
+    def log_probs(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
+        """The frames of each image: N arrays (T, C) of natural-log probabilities, to look at or decode otherwise."""
         log_probs, lengths = self._forward([normalise(image, self.normalisation) for image in images])
         return [log_probs[:length, n] for n, length in enumerate(lengths.tolist())]
 
-    @torch.inference_mode()
-    def _forward(self, lines: Sequence[Normalised]) -> tuple[Tensor, Tensor]:
-        """log_probs (T, N, C) and input_lengths (N,), on the CPU."""
-        batch = ctc_collate([Sample(line.ink, "", "") for line in lines], charset=self.charset)
-        device = next(self.model.parameters()).device
-        log_probs = self.model(batch.images.to(device), batch.image_widths)
-        return log_probs.cpu(), self.model.output_lengths(batch.image_widths)
+    def _forward(self, lines: Sequence[Normalised]) -> tuple[np.ndarray, np.ndarray]:
+        """log_probs (T, N, C) and input_lengths (N,)."""
+        images, widths = pad([line.ink for line in lines])
+        return self.model.infer(images, widths), widths // self.model.stride
 
     def _read_batch(self, lines: Sequence[Normalised]) -> list[Reading]:
         log_probs, input_lengths = self._forward(lines)
         symbols = greedy_symbols(log_probs, input_lengths)
-        confidences = _text_probabilities(log_probs, input_lengths, [[s.index for s in line] for line in symbols])
+        confidences = text_probabilities(log_probs, input_lengths, [[s.index for s in line] for line in symbols])
         readings = []
-        for line, line_symbols, confidence in zip(lines, symbols, confidences):
+        for line, line_symbols, confidence in zip(lines, symbols, confidences.tolist()):
             characters = tuple(self._character(symbol, line) for symbol in line_symbols)
             readings.append(Reading("".join(c.text for c in characters), confidence, characters))
         return readings
 
-    def _character(self, symbol, line: Normalised) -> Character:
+    def _character(self, symbol: Symbol, line: Normalised) -> Character:
         pixels = self.model.stride / line.scale   # of the given image, a frame
         # Frames of the padding lie beyond the image; what was read there is put at its edge.
         start, end = (min(line.left + frame * pixels, line.right)
@@ -169,13 +182,3 @@ def find_images(source: str | Path) -> list[Path]:
         raise FileNotFoundError(f"{source}: no image there; give a file, a folder of images or a pattern "
                                 "such as 'scans/*.png'")
     return sorted(found)
-
-
-def _text_probabilities(log_probs: Tensor, input_lengths: Tensor, texts: list[list[int]]) -> list[float]:
-    """P(text | image) of each text: the sum over all of its paths, which is CTC's loss read backwards."""
-    lengths = torch.tensor([len(text) for text in texts])
-    targets = torch.zeros(len(texts), max(int(lengths.max()), 1), dtype=torch.int64)
-    for n, text in enumerate(texts):
-        targets[n, :len(text)] = torch.tensor(text, dtype=torch.int64)
-    losses = F.ctc_loss(log_probs, targets, input_lengths, lengths, reduction="none")
-    return [min(math.exp(-loss), 1.0) for loss in losses.tolist()]

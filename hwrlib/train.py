@@ -30,6 +30,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
 from hwrlib import checkpoint
+from hwrlib.augmentation import augment
 from hwrlib.charset import BLANK, Charset
 from hwrlib.collate import Batch
 from hwrlib.config import TrainConfig
@@ -37,7 +38,7 @@ from hwrlib.data import LineDataset, eval_loader, train_loader
 from hwrlib.decode import greedy_decode
 from hwrlib.metrics import Scores, score
 from hwrlib.model import CRNN
-from hwrlib.transforms import Normalisation, augment
+from hwrlib.transforms import Normalisation
 
 # Set before torch starts its threads, which inherit it: gradients of near-certain frames are so small that a CPU would
 # treat them digit by digit; as zeros they make a step a quarter faster and change nothing.
@@ -339,7 +340,7 @@ def evaluate(model: CRNN, loader: DataLoader, charset: Charset, *, accelerator: 
         loss = F.ctc_loss(log_probs, batch.targets, input_lengths, batch.target_lengths, reduction="none")
         losses += (loss / batch.target_lengths.clamp(min=1))[loss.isfinite()].tolist()
         names, references = names + list(batch.names), references + list(batch.texts)
-        hypotheses += [charset.decode(classes) for classes in greedy_decode(log_probs, input_lengths)]
+        hypotheses += [charset.decode(classes) for classes in greedy_decode(log_probs.cpu(), input_lengths.cpu())]
     if len(references) != len(loader.dataset):
         raise RuntimeError(f"evaluated {len(references)} lines of {len(loader.dataset)}")
     return Evaluation(float(np.mean(losses)), score(references, hypotheses), names, references, hypotheses)
@@ -376,9 +377,7 @@ def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool 
         ValueError: labels do not fit their images, or ``resume`` finds another configuration.
     """
     folder = _open_folder(run_dir, resume)
-    normalisation = normalisation_of(config)
-    train_set = LineDataset(config.data, "train", normalisation)
-    validation_set = LineDataset(config.data, "validation", normalisation)
+    train_set, validation_set = split_sets(config)
     if config.train_limit and config.train_limit < len(train_set):
         chosen = np.random.default_rng(config.seed).permutation(len(train_set))[:config.train_limit]
         train_set.keep(np.sort(chosen), "beyond train_limit")
@@ -393,6 +392,23 @@ def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool 
         (folder / "config.json").write_text(json.dumps(config.as_dict(), indent=2), encoding="utf-8")
     validation_loader = eval_loader(validation_set, charset, workers=config.workers)
     return _run_epochs(training, folder, loader, validation_loader, on_epoch)
+
+
+def split_sets(config: TrainConfig) -> tuple[LineDataset, LineDataset]:
+    """The lines to train on and the lines to validate on: the splits of these names, or folds of the training split.
+
+    Raises:
+        ValueError: `corrections` do not fit the data set.
+    """
+    names = ("train", "train") if config.folds else ("train", "validation")
+    sets = [LineDataset(config.data, name, normalisation_of(config)) for name in names]
+    for each in sets if config.corrections else []:
+        each.correct(config.corrections)
+    if config.folds:
+        fold_of = np.random.default_rng(config.seed).permutation(len(sets[0])) % config.folds
+        sets[0].keep(np.flatnonzero(fold_of != config.fold), "held out for validation")
+        sets[1].keep(np.flatnonzero(fold_of == config.fold), "in other folds")
+    return sets[0], sets[1]
 
 
 def _open_folder(run_dir: str | Path | None, resume: bool) -> Path:

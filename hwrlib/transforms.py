@@ -1,24 +1,20 @@
-"""Images on their way to the model: :func:`normalise` is for every image, at training and at reading alike;
-:func:`augment` is for training only and works on whole batches, on the device that trains.
-"""
+"""Images on their way to the model, at training and at reading alike: :func:`normalise` each, :func:`pad` a batch."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image, ImageOps
-from torch import Tensor
 
 MAX_PIXELS = 50_000_000      # a larger image is refused: no line of writing needs it, a decompression bomb does
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")  # none that runs another program, as EPS does
 MIN_CONTRAST = 24            # grey levels between paper and ink; less is taken for an empty image
 INK_LEVEL = 96               # of 255; a row or column without a pixel of this much ink is margin
 MARGIN = 3                   # px of paper left around the ink before scaling
+WIDTH_STEP = 32              # px; batches come in few different widths, which convolution libraries reward
 MIN_PIECES = 3               # that an edge must have cut off before they are taken for a neighbouring line
 
 cv2.setNumThreads(1)         # images are small, and the threads are needed elsewhere
@@ -182,60 +178,21 @@ def _inked_box(ink: np.ndarray) -> tuple[int, int, int, int]:
             max(columns[0] - MARGIN, 0), min(columns[-1] + 1 + MARGIN, ink.shape[1]))
 
 
-def augment(images: Tensor, strength: float = 1.0) -> Tensor:
-    """Another way of writing the same text: every image bent, slanted, moved, thickened or thinned by chance.
-
-    All of a batch at once, on its device, drawn from torch's global random state.
+def pad(lines: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Lines of one height as one batch, padded with paper to the width of the widest, rounded up to 32 px.
 
     Args:
-        images: (N, 1, H, W) uint8 ink, 0 is paper; what moves in from outside is paper.
-        strength: 0 leaves the images as they are; 0.5 suits short trainings, 1 long ones.
+        lines: N of (H, W) uint8 ink, 0 is paper; widths differ.
     Returns:
-        (N, 1, H, W) float ink in 0 … 1.
+        images (N, 1, H, W) uint8, and image_widths (N,) int64: the px of each that are not padding.
+    Raises:
+        ValueError: the heights differ.
     """
-    images = images.float() / 255
-    if strength == 0:
-        return images
-    images = F.grid_sample(images, _warped_grid(images, strength), align_corners=False)
-    return _vary_strokes(images, strength)
-
-
-def _warped_grid(images: Tensor, strength: float) -> Tensor:
-    """A sampling grid (N, H, W, 2): scale, slant, rotation and shift, and a coarse elastic field on top."""
-    n, _, height, width = images.shape
-    device = images.device
-
-    def spread(limit: float) -> Tensor:
-        return (torch.rand(n, device=device) * 2 - 1) * limit * strength
-
-    aspect = width / height
-    slant, turn = spread(0.35), spread(0.03)
-    theta = torch.zeros(n, 2, 3, device=device)
-    theta[:, 0, 0] = 1 + spread(0.12)
-    theta[:, 0, 1] = slant / aspect
-    theta[:, 0, 2] = spread(0.03)
-    theta[:, 1, 0] = turn * aspect
-    theta[:, 1, 1] = 1 + spread(0.15)
-    theta[:, 1, 2] = spread(0.12)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    knots = (torch.rand(n, 2, 4, max(width // 24, 2), device=device) * 2 - 1) * strength
-    knots[:, 0] *= 5 / width       # up to 2.5 px to the sides
-    knots[:, 1] *= 6 / height      # up to 3 px up and down
-    field = F.interpolate(knots, size=(height, width), mode="bilinear", align_corners=True)
-    return grid + field.permute(0, 2, 3, 1)
-
-
-def _vary_strokes(images: Tensor, strength: float) -> Tensor:
-    """A third of the strokes grow thicker, a third thinner, by up to a pixel; the ink fades by up to a third."""
-    n = len(images)
-    amount = ((torch.rand(n, 1, 1, 1, device=images.device) * 3 - 1.5) * strength).clamp(-1, 1)
-    padded = F.pad(images, (1, 1, 1, 1))
-    grown, shrunk = (_of_neighbours(padded, torch.maximum), _of_neighbours(padded, torch.minimum))
-    images = images + amount.clamp(min=0) * (grown - images) * 0.5 + amount.clamp(max=0) * (images - shrunk) * 0.5
-    return images * (1 - 0.3 * strength * torch.rand(n, 1, 1, 1, device=images.device)).clamp(min=0.1)
-
-
-def _of_neighbours(padded: Tensor, extreme: Callable) -> Tensor:
-    """The extreme of each pixel and its eight neighbours: (N, 1, H + 2, W + 2) -> (N, 1, H, W)."""
-    rows = extreme(extreme(padded[:, :, :-2], padded[:, :, 1:-1]), padded[:, :, 2:])
-    return extreme(extreme(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])
+    heights = sorted({len(ink) for ink in lines})
+    if len(heights) > 1:
+        raise ValueError(f"images of different heights {heights} in one batch; normalise them to one height")
+    widths = np.array([ink.shape[1] for ink in lines], dtype=np.int64)
+    images = np.zeros((len(lines), 1, heights[0], -(-widths.max() // WIDTH_STEP) * WIDTH_STEP), np.uint8)
+    for image, ink in zip(images, lines):
+        image[0, :, :ink.shape[1]] = ink
+    return images, widths

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from hwrlib.charset import BLANK, Charset
-from hwrlib.collate import WIDTH_STEP, Sample, ctc_collate
+from hwrlib.collate import Sample, ctc_collate
+from hwrlib.transforms import WIDTH_STEP
 
 CHARSET = Charset("ABC")
 

@@ -112,7 +112,7 @@ def test_confidence_is_the_probability_of_the_text():
         image = np.where(np.random.default_rng(seed).random((12, 40)) < 0.3, 0, 255).astype(np.uint8)
         reading, (log_probs,) = recognizer.read(image), recognizer.log_probs([image])
         assert log_probs.shape == (6, 4)
-        expected = math.exp(text_log_probability(log_probs, recognizer.charset.encode(reading.text)))
+        expected = math.exp(text_log_probability(torch.from_numpy(log_probs), recognizer.charset.encode(reading.text)))
         assert reading.confidence == pytest.approx(expected, rel=1e-4)
         texts.add(reading.text)
     assert len(texts) > 3 and max(map(len, texts)) > 1

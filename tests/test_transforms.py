@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from hwrlib.transforms import MAX_PIXELS, Normalisation, augment, normalise, to_grey
+from hwrlib.augmentation import augment
+from hwrlib.transforms import MAX_PIXELS, Normalisation, normalise, to_grey
 
 SIZES = Normalisation(height=32, max_width=128, min_width=32)
 

@@ -1,0 +1,103 @@
+"""Which labels are wrong: where a model that never saw a line surely reads another text than its label says.
+
+Suspicion is ln P(reading | image) - ln P(label | image), the log-odds of the reading against the label: 0 where both
+are the same, large where the model is sure that the label is not what is written. A table of suspects goes to a CSV;
+a person accepts or refuses each, here (:mod:`hwrlib.review`) or in a spreadsheet, and training takes the accepted ones
+(`corrections`). The idea is that of *confident learning* (Northcutt, Jiang and Chuang, 2021), with texts for classes.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+
+from hwrlib.checkpoint import BEST
+from hwrlib.config import TrainConfig
+from hwrlib.data import LineDataset, eval_loader
+from hwrlib.decode import greedy_decode
+from hwrlib.labels import read_decisions
+from hwrlib.recognizer import Recognizer
+from hwrlib.train import fit, split_sets
+
+COLUMNS = ["SPLIT", "FILENAME", "IDENTITY", "READING", "SUSPICION", "DECISION"]
+
+
+def judge(recognizer: Recognizer, dataset: LineDataset) -> pd.DataFrame:
+    """How surely a model disagrees with every label of a split that it was not trained on.
+
+    Args:
+        recognizer: with a model of torch.
+        dataset: with the recogniser's normalisation.
+    Returns:
+        A row a line, the most suspect first, in the columns ``COLUMNS``. A label that the model cannot write, for its
+        characters or its length, is infinitely suspect.
+    """
+    rows, charset = [], recognizer.charset
+    for batch in eval_loader(dataset, charset):
+        log_probs = recognizer.model.infer(batch.images.numpy(), batch.image_widths.numpy())
+        lengths = batch.image_widths // recognizer.model.stride
+        readings = [charset.decode(classes) for classes in greedy_decode(log_probs, lengths)]
+        pairs = zip(batch.names, batch.texts, readings, _log_probability(log_probs, lengths, readings, charset),
+                    _log_probability(log_probs, lengths, batch.texts, charset))
+        rows += [(dataset.split, name, label, reading, 0.0 if reading == label else max(of_reading - of_label, 0.0), "")
+                 for name, label, reading, of_reading, of_label in pairs]
+    return pd.DataFrame(rows, columns=COLUMNS).sort_values(
+        ["SUSPICION", "FILENAME"], ascending=[False, True], ignore_index=True)
+
+
+def _log_probability(log_probs: np.ndarray, lengths: torch.Tensor, texts, charset) -> list[float]:
+    """ln P(text | image) of each text; minus infinity where the text cannot be written."""
+    encoded = [charset.encode(text, skip_missing=True) for text in texts]
+    targets = torch.nn.utils.rnn.pad_sequence([torch.tensor(classes, dtype=torch.int64) for classes in encoded], True)
+    losses = F.ctc_loss(torch.from_numpy(log_probs).double(), targets, lengths,
+                        torch.tensor([len(classes) for classes in encoded]), reduction="none")
+    return [-np.inf if charset.missing(text) else -loss for text, loss in zip(texts, losses.tolist())]
+
+
+def cross_validate(config: TrainConfig, folder: str | Path, *, folds: int = 3) -> pd.DataFrame:
+    """Judge every line of the training split by a model that was trained on the other folds alone.
+
+    Args:
+        config: of the trainings; each takes as long as one on ``1 - 1 / folds`` of the split.
+        folder: for the runs, ``fold_0`` and so on; what was done in an earlier call is not done again.
+        folds: parts; more of them mean better judges and a longer wait.
+    Returns:
+        As :func:`judge`.
+    """
+    tables = []
+    for fold in range(folds):
+        fold_config = dataclasses.replace(config, folds=folds, fold=fold)
+        run = fit(fold_config, Path(folder) / f"fold_{fold}", resume=True)
+        _, held_out = split_sets(fold_config)
+        tables.append(judge(Recognizer.from_checkpoint(run.folder / BEST), held_out))
+    return pd.concat(tables).sort_values(["SUSPICION", "FILENAME"], ascending=[False, True], ignore_index=True)
+
+
+def save_suspects(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+    """Write suspects to a CSV, aside and then renamed; decisions that it holds already are kept, unless made anew.
+
+    Args:
+        table: in the columns ``COLUMNS``.
+        path: of the CSV.
+    Returns:
+        The table as it was written.
+    Raises:
+        ValueError: the file holds decisions of another kind (see :func:`hwrlib.labels.read_decisions`).
+    """
+    path, table = Path(path), table.reset_index(drop=True)
+    known = read_decisions(path).query("DECISION != ''").to_dict("records") if path.is_file() else []
+    decided = {(row["SPLIT"], row["FILENAME"]): row for row in known}
+    for place, key in enumerate(zip(table["SPLIT"], table["FILENAME"])):
+        row = decided.pop(key, None)
+        if row and not table.loc[place, "DECISION"]:
+            table.loc[place, ["READING", "DECISION"]] = row["READING"], row["DECISION"]
+    table = pd.concat([table, pd.DataFrame(decided.values())], ignore_index=True)[COLUMNS].fillna({"SUSPICION": 0.0})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".partial")
+    table.to_csv(aside, index=False, float_format="%.2f")
+    os.replace(aside, path)
+    return table

@@ -1,0 +1,120 @@
+"""hwrlib.audit and hwrlib.review: finding wrong labels, deciding on them, training with the decisions."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hwrlib.audit import COLUMNS, cross_validate, judge, save_suspects
+from hwrlib.data import LineDataset
+from hwrlib.decode import text_probabilities
+from hwrlib.labels import read_decisions
+from hwrlib.review import Review
+from hwrlib.train import fit, split_sets
+
+
+@pytest.fixture
+def dataset(drawn_set, recognizer):
+    """The validation split of the drawn words."""
+    return LineDataset(drawn_set, "validation", recognizer.normalisation)
+
+
+def table_of(*rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def test_exchanged_labels_are_the_first_suspects(recognizer, dataset):
+    dataset.texts[3], dataset.texts[9] = "LEO", "LA"
+    table = judge(recognizer, dataset)
+    assert list(table.columns) == COLUMNS and len(table) == len(dataset)
+    assert set(table["FILENAME"][:2]) == {dataset.names[3], dataset.names[9]}
+    assert table["SUSPICION"].is_monotonic_decreasing and table["SUSPICION"].min() == 0
+    assert (table["SUSPICION"][:2] > 1).all() and set(table["DECISION"]) == {""}
+
+
+def test_suspicion_is_the_log_odds_of_the_two_texts(recognizer, dataset):
+    dataset.texts[0] = "E"                   # of an A
+    row = judge(recognizer, dataset).set_index("FILENAME").loc[dataset.names[0]]
+    log_probs = recognizer.log_probs([dataset.path(0)])[0][:, None]
+    frames = np.array([len(log_probs)])
+    of_reading, of_label = (
+        np.log(text_probabilities(log_probs, frames, [recognizer.charset.encode(text)])[0])
+        for text in (row["READING"], "E"))
+    assert row["SUSPICION"] == pytest.approx(of_reading - of_label, rel=1e-3)
+
+
+def test_a_label_that_cannot_be_written_is_infinitely_suspect(recognizer, dataset):
+    dataset.texts[0], dataset.texts[1] = "Œ", "L" * 60
+    assert judge(recognizer, dataset)["SUSPICION"][:2].tolist() == [np.inf, np.inf]
+
+
+def test_cross_validation_judges_every_training_line_by_a_model_that_never_saw_it(tiny, tmp_path):
+    config = tiny(epochs=2)
+    table = cross_validate(config, tmp_path, folds=2)
+    everything = LineDataset(config.data, "train", split_sets(config)[0].normalisation)
+    assert sorted(table["FILENAME"]) == sorted(everything.names)
+    parts = [split_sets(tiny(epochs=2, folds=2, fold=fold)) for fold in range(2)]
+    for trained, held_out in parts:
+        assert not set(trained.names) & set(held_out.names)
+        assert len(trained) + len(held_out) == len(everything)
+    assert not set(parts[0][1].names) & set(parts[1][1].names)
+    assert cross_validate(config, tmp_path, folds=2).equals(table)      # and nothing is trained twice
+
+
+def test_decisions_change_labels_and_leave_lines_out(dataset, tmp_path):
+    names, texts = list(dataset.names), list(dataset.texts)
+    rows = [("validation", names[0], texts[0], "MENDED", 9.0, "accept"), ("validation", names[1], texts[1], "X", 8, "refuse"),
+            ("validation", names[2], texts[2], "X", 7, "drop"), ("validation", names[3], texts[3], "X", 6, ""),
+            ("train", "elsewhere.png", "A", "B", 5, "accept")]
+    save_suspects(table_of(*rows), tmp_path / "suspects.csv")
+    dataset.correct(tmp_path / "suspects.csv")
+    assert dataset.texts == ["MENDED", texts[1], *texts[3:]] and dataset.names == names[:2] + names[3:]
+    assert dataset.skipped[-1].reason == "dropped by a correction"
+
+
+@pytest.mark.parametrize("row, message", [
+    (("validation", "VALIDATION_000.png", "OTHER", "B", 1, "accept"), "another version of the data set"),
+    (("validation", "nowhere.png", "A", "B", 1, "accept"), "nowhere.png is labelled 'A' there, but None"),
+    (("validation", "VALIDATION_000.png", "A", " ", 1, "accept"), "write drop"),
+    (("validation", "VALIDATION_000.png", "A", "B", 1, "yes"), "row 2: DECISION must be accept, refuse, drop or empty"),
+])
+def test_corrections_that_do_not_fit_are_refused(dataset, tmp_path, row, message):
+    table_of(row).to_csv(tmp_path / "suspects.csv", index=False)
+    with pytest.raises(ValueError, match=message):
+        dataset.correct(tmp_path / "suspects.csv")
+
+
+def test_training_takes_corrections(tiny, drawn_set, tmp_path):
+    save_suspects(table_of(("train", "TRAIN_000.png", "A", "É", 9.0, "accept"),
+                           ("train", "TRAIN_001.png", "E", "", 8.0, "drop")), tmp_path / "suspects.csv")
+    config = tiny(epochs=1, corrections=str(tmp_path / "suspects.csv"))
+    train_set, _ = split_sets(config)
+    assert train_set.texts[0] == "É" and "TRAIN_001.png" not in train_set.names
+    assert fit(config, tmp_path / "run").best_cer >= 0
+    with pytest.raises(FileNotFoundError, match="none.csv: no such table of corrections"):
+        split_sets(tiny(corrections=str(tmp_path / "none.csv")))
+
+
+def test_a_table_written_again_keeps_its_decisions(tmp_path):
+    path = tmp_path / "suspects.csv"
+    save_suspects(table_of(("train", "a", "A", "B", 9.0, "accept"), ("train", "b", "A", "C", 8.0, ""),
+                           ("train", "c", "A", "NA", 7.0, "refuse")), path)
+    again = save_suspects(table_of(("train", "b", "A", "D", 9.5, ""), ("train", "a", "A", "X", 3.0, "")), path)
+    decided = read_decisions(path).set_index("FILENAME")
+    assert decided["READING"].to_dict() == {"b": "D", "a": "B", "c": "NA"}
+    assert decided["DECISION"].to_dict() == {"b": "", "a": "accept", "c": "refuse"} and len(again) == 3
+
+
+def test_the_buttons_note_each_decision_and_go_on(dataset, drawn_set, tmp_path):
+    names = dataset.names
+    table = table_of(*(("validation", name, text, "R<b>", 5.0, "") for name, text in zip(names[:3], dataset.texts)))
+    path = tmp_path / "suspects.csv"
+    review = Review(table, drawn_set / "validation", path)
+    accept, refuse, drop, back = review.children[-1].children
+    assert names[0] in review.heading.value and bytes(review.picture.value[:4]) == b"\x89PNG"
+    review.reading.value = " MENDED "
+    accept.click(), refuse.click()
+    assert review.place == 2 and read_decisions(path)["DECISION"].tolist() == ["accept", "refuse", ""]
+    back.click(), drop.click(), drop.click()
+    assert read_decisions(path)["DECISION"].tolist() == ["accept", "drop", "drop"]
+    assert read_decisions(path)["READING"].tolist() == ["MENDED", "R<b>", "R<b>"]
+    assert Review(table, drawn_set / "validation", path).table["DECISION"].tolist() == ["accept", "drop", "drop"]

@@ -1,0 +1,107 @@
+"""hwrlib.export and hwrlib.onnx_model: the same readings without torch."""
+
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from hwrlib import export
+from hwrlib.charset import Charset
+from hwrlib.export import to_onnx
+from hwrlib.model import CRNN
+from hwrlib.onnx_model import OnnxModel
+from hwrlib.recognizer import Recognizer
+from hwrlib.transforms import Normalisation
+from hwrlib.weights import SHIPPED
+
+NORMALISATION = Normalisation(height=16, max_width=96, min_width=32)
+
+
+@pytest.fixture(scope="module")
+def exported(recognizer, tmp_path_factory):
+    """The tiny trained recogniser as an ONNX file."""
+    return to_onnx(recognizer.model, recognizer.charset, recognizer.normalisation,
+                   tmp_path_factory.mktemp("onnx") / "tiny.onnx", config=recognizer.config, metrics=recognizer.metrics)
+
+
+def randomised(model: CRNN) -> CRNN:
+    """Batch statistics as after a training, so that folding them away can go wrong."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.3), module.running_var.uniform_(0.5, 2.0)
+            torch.nn.init.normal_(module.weight, 1.0, 0.2), torch.nn.init.normal_(module.bias, std=0.2)
+    return model.eval()
+
+
+@pytest.mark.parametrize("build", [lambda: CRNN(5, width=8, hidden=12), lambda: CRNN.baseline(5)],
+                         ids=["crnn", "baseline"])
+def test_the_frames_are_those_of_torch_whatever_the_widths(build, tmp_path):
+    torch.manual_seed(0)
+    normalisation = Normalisation(height=64) if build is not None and build().stride == 8 else NORMALISATION
+    model = randomised(build())
+    fast = OnnxModel(to_onnx(model, Charset("ABCD"), normalisation, tmp_path / "model.onnx"))
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (3, 1, normalisation.height, 96)).astype(np.uint8)
+    widths = np.array([96, 40, 64])
+    expected, found = model.infer(images, widths), fast.infer(images, widths)
+    assert fast.stride == model.stride and found.shape == expected.shape
+    for n, frames in enumerate(widths // model.stride):
+        assert found[:frames, n] == pytest.approx(expected[:frames, n], abs=0.01)
+
+
+def test_it_reads_the_same_texts_with_the_same_places(recognizer, exported, drawn_set):
+    paths = sorted((drawn_set / "test").iterdir())
+    fast = Recognizer.from_checkpoint(exported)
+    assert (fast.charset, fast.normalisation) == (recognizer.charset, recognizer.normalisation)
+    assert fast.metrics == recognizer.metrics and fast.config == recognizer.config
+    for slow, quick in zip(recognizer.read(paths), fast.read(paths)):
+        assert quick.text == slow.text and quick.confidence == pytest.approx(slow.confidence, abs=0.02)
+        assert [c.start for c in quick.characters] == pytest.approx([c.start for c in slow.characters])
+
+
+def test_weights_take_half_the_room(recognizer, exported):
+    weights = sum(p.numel() for name, p in recognizer.model.named_parameters() if "shortcut" not in name)
+    assert 2 * weights < exported.stat().st_size < 2 * weights + 30_000
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_weights_read_the_same_in_both_forms(name, tmp_path):
+    slow, fast = Recognizer.from_checkpoint(SHIPPED[name]), Recognizer.pretrained(name)
+    assert SHIPPED[name].stat().st_size + SHIPPED[name].with_suffix(".onnx").stat().st_size <= 12_000_000
+    assert fast.charset == slow.charset and fast.metrics == slow.metrics
+    image = np.random.default_rng(0).integers(0, 256, (2, 1, slow.normalisation.height, 256)).astype(np.uint8)
+    widths = np.array([256, 160])
+    expected, found = slow.model.infer(image, widths), fast.model.infer(image, widths)
+    assert np.exp(found[:40]) == pytest.approx(np.exp(expected[:40]), abs=0.02)
+
+
+def test_reading_with_shipped_weights_needs_no_torch(drawn_set):
+    image = next((drawn_set / "test").iterdir())
+    script = (f"import sys; from hwrlib import Recognizer; Recognizer.pretrained('names').read({str(image)!r}); "
+              "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_the_command_writes_a_file_that_reads(run, tmp_path, monkeypatch, capsys, draw):
+    monkeypatch.setattr(sys, "argv", ["export", str(run.folder), str(tmp_path / "words.onnx")])
+    export.main()
+    assert "words.onnx" in capsys.readouterr().out
+    assert Recognizer.from_checkpoint(tmp_path / "words.onnx").read(draw("ZOE")).text == "ZOE"
+
+
+def test_what_is_no_model_of_ours_is_refused(exported, tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.onnx: no such file"):
+        Recognizer.from_checkpoint(tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_text("no model")
+    (tmp_path / "short.onnx").write_bytes(exported.read_bytes()[:1000])
+    for name in ("text.onnx", "short.onnx"):
+        with pytest.raises(ValueError, match=f"{name}: no readable ONNX file"):
+            Recognizer.from_checkpoint(tmp_path / name)
+    foreign = onnx.load(exported)
+    del foreign.metadata_props[:]
+    onnx.save(foreign, tmp_path / "foreign.onnx")
+    with pytest.raises(ValueError, match="foreign.onnx: not a model of this version"):
+        Recognizer.from_checkpoint(tmp_path / "foreign.onnx")
