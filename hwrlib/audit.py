@@ -62,7 +62,8 @@ def cross_validate(config: TrainConfig, folder: str | Path, *, folds: int = 3) -
     """Judge every line of the training split by a model that was trained on the other folds alone.
 
     Args:
-        config: of the trainings; each takes as long as one on ``1 - 1 / folds`` of the split.
+        config: of the trainings; each takes as long as one on ``1 - 1 / folds`` of the split. They begin at random
+            weights whatever ``start_from`` says, for those weights may know the labels.
         folder: for the runs, ``fold_0`` and so on; what was done in an earlier call is not done again.
         folds: parts; more of them mean better judges and a longer wait.
     Returns:
@@ -70,7 +71,7 @@ def cross_validate(config: TrainConfig, folder: str | Path, *, folds: int = 3) -
     """
     tables = []
     for fold in range(folds):
-        fold_config = dataclasses.replace(config, folds=folds, fold=fold)
+        fold_config = dataclasses.replace(config, folds=folds, fold=fold, start_from="")
         run = fit(fold_config, Path(folder) / f"fold_{fold}", resume=True)
         _, held_out = split_sets(fold_config)
         tables.append(judge(Recognizer.from_checkpoint(run.folder / BEST), held_out))

@@ -27,6 +27,7 @@ class TrainConfig:
     dropout: float = 0.1           # share of features dropped before each LSTM layer and the classifier ("crnn")
     shortcut: float = 0.3          # weight of a second CTC loss straight on the CNN's features; 0: none ("crnn")
     characters: str = ""           # the charset; empty: the characters of the training labels
+    extra_data: str = ""           # a second data set whose training lines are mixed in; empty: none
     corrections: str = ""          # CSV of decisions on suspect labels (notebook 05); empty: labels as they are
     folds: int = 0                 # cut the training split into so many parts, and hold one out as validation; 0: do not
     fold: int = 0                  # the part that is held out, counted from 0

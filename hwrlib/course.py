@@ -1,4 +1,4 @@
-"""The whole course in one command: papermill runs notebooks 01-04 with one set of parameters into one run's folder.
+"""The whole course in one command: papermill runs every numbered notebook with one set of parameters into one run's folder.
 
 ``python -m hwrlib.course --data data/kaggle --params notebooks/params/names.yaml`` is what ``make run`` calls.
 Papermill only warns of a parameter that no notebook has; here it is refused before anything runs, with the list of

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 from tqdm.auto import tqdm
 
 from hwrlib.charset import Charset
@@ -204,6 +204,15 @@ class LineDataset(Dataset):
             return str(error)
 
 
+class JoinedLines(ConcatDataset):
+    """The lines of several sets, one after the other, to be trained on together."""
+
+    @property
+    def widths(self) -> np.ndarray:
+        """(len,) px width of every line after normalisation."""
+        return np.concatenate([lines.widths for lines in self.datasets])
+
+
 def _in_chunks(pool: ThreadPoolExecutor, function, count: int, size: int = 2048) -> Iterator:
     """``map`` in order, with at most ``size`` results waiting in memory."""
     for start in range(0, count, size):
@@ -249,7 +258,7 @@ class BucketSampler(Sampler[list[int]]):
         yield from batches[self.start:]
 
 
-def train_loader(dataset: LineDataset, charset: Charset, *, batch_size: int, seed: int = 0,
+def train_loader(dataset: LineDataset | JoinedLines, charset: Charset, *, batch_size: int, seed: int = 0,
                  workers: int = 0) -> DataLoader:
     """Shuffled batches of like width; ``loader.batch_sampler.begin_at`` chooses the order."""
     return DataLoader(dataset, batch_sampler=BucketSampler(dataset.widths, batch_size, seed=seed), num_workers=workers,

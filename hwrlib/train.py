@@ -34,7 +34,7 @@ from hwrlib.augmentation import augment
 from hwrlib.charset import BLANK, Charset
 from hwrlib.collate import Batch
 from hwrlib.config import TrainConfig
-from hwrlib.data import LineDataset, eval_loader, train_loader
+from hwrlib.data import JoinedLines, LineDataset, eval_loader, train_loader
 from hwrlib.decode import greedy_decode
 from hwrlib.metrics import Scores, score
 from hwrlib.model import CRNN
@@ -381,8 +381,15 @@ def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool 
     if config.train_limit and config.train_limit < len(train_set):
         chosen = np.random.default_rng(config.seed).permutation(len(train_set))[:config.train_limit]
         train_set.keep(np.sort(chosen), "beyond train_limit")
-    charset = Charset(config.characters) if config.characters else Charset.from_texts(train_set.texts)
-    drop_untrainable(train_set, charset, build_model(config, len(charset)))
+    parts = [train_set]
+    if config.extra_data:
+        parts.append(LineDataset(config.extra_data, "train", normalisation_of(config)))
+    charset = Charset(config.characters) if config.characters else Charset.from_texts(
+        text for part in parts for text in part.texts)
+    untrained = build_model(config, len(charset))
+    for part in parts:
+        drop_untrainable(part, charset, untrained)
+    train_set = JoinedLines(parts)
     loader = train_loader(train_set, charset, batch_size=config.batch_size, seed=config.seed, workers=config.workers)
     training = start(config, charset, len(loader))
     if resume and (folder / checkpoint.RESUME).is_file():

@@ -74,6 +74,14 @@ def test_a_training_may_start_from_another(run, tiny, tmp_path):
     assert further.best_cer <= 2 * run.best_cer + 0.02
 
 
+def test_a_second_data_set_is_mixed_in(tiny, write_split, tmp_path):
+    write_split(tmp_path / "extra", "train", ["OH", "A" * 30, "HA", "LO"] + ["EH"] * 20)   # AAA…: longer than its image
+    run = fit(tiny(epochs=1, batch_size=1, extra_data=str(tmp_path / "extra")), tmp_path / "run")
+    losses = pd.read_csv(run.folder / "losses.csv")
+    assert len(losses) == 96 + 23                       # batches of one: every line of both sets but the long one
+    assert "H" in Recognizer.from_checkpoint(run.folder / "best_model.pth").charset.characters
+
+
 def test_a_run_leaves_its_files(run, tiny):
     names = {path.name for path in run.folder.iterdir()}
     assert {"best_model.pth", "resume.pth", "config.json", "history.csv", "losses.csv", "tensorboard"} <= names
