@@ -27,7 +27,7 @@ kaggle: $(VENV)/ready  ## the Kaggle archive into data/kaggle: make kaggle ARCHI
 	$(BIN)/python -m hwrlib.prepare kaggle "$(ARCHIVE)" --out data/kaggle $(if $(OVERWRITE),--overwrite)
 
 weights: $(VENV)/ready  ## the shipped weights anew, from data/kaggle and data/lines (two hours; a killed one goes on)
-	$(BIN)/python -m hwrlib.synthetic --out data/synthetic20k --train 20000 --validation 10 --test 10
+	$(BIN)/python -m hwrlib.synthetic --out data/synthetic10k --train 10000 --validation 10 --test 10
 	for name in names lines; do for step in $$name $${name}_more; do \
 	  $(BIN)/python -m hwrlib.train -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; done; \
 	  cp runs/$${name}_more/best_model.pth hwrlib/weights/$$name.pth && \

@@ -15,13 +15,14 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from hwrlib.checkpoint import BEST
+from hwrlib.charset import Charset
+from hwrlib.checkpoint import epoch_path
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset, eval_loader
 from hwrlib.decode import greedy_decode
 from hwrlib.labels import read_decisions
 from hwrlib.recognizer import Recognizer
-from hwrlib.train import fit, split_sets
+from hwrlib.train import fit, normalisation_of, split_sets
 
 COLUMNS = ["SPLIT", "FILENAME", "IDENTITY", "READING", "SUSPICION", "DECISION"]
 
@@ -30,11 +31,12 @@ def judge(recognizer: Recognizer, dataset: LineDataset) -> pd.DataFrame:
     """How surely a model disagrees with every label of a split that it was not trained on.
 
     Args:
-        recognizer: with a model of torch.
+        recognizer: that never saw these labels.
         dataset: with the recogniser's normalisation.
     Returns:
         A row a line, the most suspect first, in the columns ``COLUMNS``. A label that the model cannot write, for its
-        characters or its length, is infinitely suspect.
+        characters or its length, is infinitely suspect. A suspicion below 0: the best path spells the reading, but all
+        paths together make the label more probable.
     """
     rows, charset = [], recognizer.charset
     for batch in eval_loader(dataset, charset):
@@ -43,7 +45,7 @@ def judge(recognizer: Recognizer, dataset: LineDataset) -> pd.DataFrame:
         readings = [charset.decode(classes) for classes in greedy_decode(log_probs, lengths)]
         pairs = zip(batch.names, batch.texts, readings, _log_probability(log_probs, lengths, readings, charset),
                     _log_probability(log_probs, lengths, batch.texts, charset))
-        rows += [(dataset.split, name, label, reading, 0.0 if reading == label else max(of_reading - of_label, 0.0), "")
+        rows += [(dataset.split, name, label, reading, 0.0 if reading == label else of_reading - of_label, "")
                  for name, label, reading, of_reading, of_label in pairs]
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(
         ["SUSPICION", "FILENAME"], ascending=[False, True], ignore_index=True)
@@ -61,44 +63,61 @@ def _log_probability(log_probs: np.ndarray, lengths: torch.Tensor, texts, charse
 def cross_validate(config: TrainConfig, folder: str | Path, *, folds: int = 3) -> pd.DataFrame:
     """Judge every line of the training split by a model that was trained on the other folds alone.
 
+    Whatever could have told a judge of the labels is left aside: ``start_from``, ``extra_data``, ``corrections``, and the
+    choice of an epoch by its CER on the labels to be judged; the last epoch's model judges.
+
     Args:
-        config: of the trainings; each takes as long as one on ``1 - 1 / folds`` of the split. They begin at random
-            weights whatever ``start_from`` says, for those weights may know the labels.
+        config: of the trainings; each takes as long as one on ``1 - 1 / folds`` of the split.
         folder: for the runs, ``fold_0`` and so on; what was done in an earlier call is not done again.
         folds: parts; more of them mean better judges and a longer wait.
     Returns:
         As :func:`judge`.
+    Raises:
+        ValueError: fewer than two folds, or those in ``folder`` were trained otherwise or on other labels.
     """
+    if folds < 2:
+        raise ValueError(f"cross-validation needs at least 2 folds, not {folds}")
+    plain = dataclasses.replace(config, start_from="", extra_data="", corrections="", patience=0)
+    # The characters of all folds, so that one that stands only in the judged fold is not suspect for that.
+    texts = LineDataset(plain.data, "train", normalisation_of(plain)).texts
+    plain = dataclasses.replace(plain, characters=plain.characters or Charset.from_texts(texts).characters)
     tables = []
     for fold in range(folds):
-        fold_config = dataclasses.replace(config, folds=folds, fold=fold, start_from="")
+        fold_config = dataclasses.replace(plain, folds=folds, fold=fold)
         run = fit(fold_config, Path(folder) / f"fold_{fold}", resume=True)
         _, held_out = split_sets(fold_config)
-        tables.append(judge(Recognizer.from_checkpoint(run.folder / BEST), held_out))
+        tables.append(judge(Recognizer.from_checkpoint(epoch_path(run.folder, config.epochs)), held_out))
     return pd.concat(tables).sort_values(["SUSPICION", "FILENAME"], ascending=[False, True], ignore_index=True)
 
 
 def save_suspects(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
-    """Write suspects to a CSV, aside and then renamed; decisions that it holds already are kept, unless made anew.
+    """Write suspects to a CSV, aside and then renamed.
+
+    A decision in the file is kept, unless the table has a new one or the label has changed since; so are the file's rows
+    of other splits and all decided ones.
 
     Args:
         table: in the columns ``COLUMNS``.
-        path: of the CSV.
+        path: of the CSV; UTF-8 with a mark at its beginning, by which spreadsheets know it.
     Returns:
-        The table as it was written.
+        All that was written.
     Raises:
         ValueError: the file holds decisions of another kind (see :func:`hwrlib.labels.read_decisions`).
     """
     path, table = Path(path), table.reset_index(drop=True)
-    known = read_decisions(path).query("DECISION != ''").to_dict("records") if path.is_file() else []
-    decided = {(row["SPLIT"], row["FILENAME"]): row for row in known}
-    for place, key in enumerate(zip(table["SPLIT"], table["FILENAME"])):
-        row = decided.pop(key, None)
-        if row and not table.loc[place, "DECISION"]:
+    known = read_decisions(path).to_dict("records") if path.is_file() else []
+    theirs = {(row["SPLIT"], row["FILENAME"], row["IDENTITY"]): row for row in known}
+    for place, key in enumerate(zip(table["SPLIT"], table["FILENAME"], table["IDENTITY"])):
+        row = theirs.pop(key, None)
+        if row and row["DECISION"] and not table.loc[place, "DECISION"]:
             table.loc[place, ["READING", "DECISION"]] = row["READING"], row["DECISION"]
-    table = pd.concat([table, pd.DataFrame(decided.values())], ignore_index=True)[COLUMNS].fillna({"SUSPICION": 0.0})
+    lines = set(zip(table["SPLIT"], table["FILENAME"]))
+    others = [row for (split, name, _), row in theirs.items() if (split, name) not in lines
+              and (row["DECISION"] or split not in set(table["SPLIT"]))]
+    table = pd.concat([table, pd.DataFrame(others)], ignore_index=True)[COLUMNS]
+    table["SUSPICION"] = pd.to_numeric(table["SUSPICION"], errors="coerce")
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".partial")
-    table.to_csv(aside, index=False, float_format="%.2f")
+    table.to_csv(aside, index=False, float_format="%.2f", encoding="utf-8-sig")
     os.replace(aside, path)
     return table

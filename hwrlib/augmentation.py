@@ -51,7 +51,7 @@ def _warped_grid(images: Tensor, strength: float) -> Tensor:
 
 
 def _vary_strokes(images: Tensor, strength: float) -> Tensor:
-    """A third of the strokes grow thicker, a third thinner, by up to a pixel; the ink fades by up to a third."""
+    """Half of the lines get thicker strokes, half thinner ones; the ink fades by up to a third."""
     n = len(images)
     amount = ((torch.rand(n, 1, 1, 1, device=images.device) * 3 - 1.5) * strength).clamp(-1, 1)
     padded = F.pad(images, (1, 1, 1, 1))

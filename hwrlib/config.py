@@ -49,7 +49,7 @@ class TrainConfig:
     precision: str = "auto"        # "fp32", "bf16", "fp16"; auto: bf16 where the hardware multiplies it fast
     patience: int = 0              # stop after this many epochs without a better validation CER; 0: never
     workers: int = 0               # processes that load batches; 0: the main one (the cache makes that fast)
-    train_limit: int = 0           # train on this many images, drawn at random; 0: all
+    train_limit: int = 0           # train on this many images of `data`, drawn at random; 0: all
     checkpoint_minutes: float = 5.0  # the state for `resume` is saved at least this often, and at each epoch
     checkpoints_kept: int = 3      # epoch checkpoints that stay on disk beside the best
     seed: int = 0                  # of the weights, the batches and the augmentation

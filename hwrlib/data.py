@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from hwrlib.charset import Charset
 from hwrlib.collate import Sample, ctc_collate
-from hwrlib.labels import is_special, read_decisions, read_labels
+from hwrlib.labels import has_control, is_special, read_decisions, read_labels
 from hwrlib.transforms import Normalisation, normalise
 
 CACHE_VERSION = 2
@@ -99,24 +99,27 @@ class LineDataset(Dataset):
         Args:
             path: as :func:`hwrlib.labels.read_decisions` reads it; rows of other splits are passed over.
         Raises:
-            ValueError: a decided line is not in this split, has another label now, or would get an empty one.
+            ValueError: an accepted line is not in this split, stands twice in it, has another label now, or would get an
+                empty one.
         """
         table = read_decisions(path)
         table = table[(table["SPLIT"] == self.split) & table["DECISION"].isin(["accept", "drop"])]
-        place = {name: i for i, name in enumerate(self.names)}
-        gone = []
+        readings, places_of = {}, {}
+        for place, name in enumerate(self.names):
+            places_of.setdefault(name, []).append(place)
         for name, label, reading, decision in zip(*(table[c] for c in ("FILENAME", "IDENTITY", "READING", "DECISION"))):
-            found = self.texts[place[name]] if name in place else None
-            if found not in (label, reading):
-                raise ValueError(f"{path}: {name} is labelled {label!r} there, but {found!r} in {self.folder / self.split}; "
-                                 "these corrections belong to another version of the data set")
-            if decision == "accept" and is_special(reading):
+            places = places_of.get(name, [])
+            if decision == "accept" and len(places) != 1:
+                raise ValueError(f"{path}: {name} stands {len(places)} times among the lines of {self.folder / self.split}")
+            if any(self.texts[place] not in (label, reading) for place in places):
+                raise ValueError(f"{path}: {name} is labelled {label!r} there, but {self.texts[places[0]]!r} in "
+                                 f"{self.folder / self.split}; these corrections belong to another version of the data set")
+            if decision == "accept" and (is_special(reading) or has_control(reading)):
                 raise ValueError(f"{path}: {name} has {reading!r} as its accepted reading; to leave the line out, write drop")
-            if decision == "accept":
-                self.texts[place[name]] = reading
-            else:
-                gone.append(place[name])
-        if gone:
+            readings.update(dict.fromkeys(places, reading if decision == "accept" else None))
+        for place, reading in readings.items():
+            self.texts[place] = reading or self.texts[place]
+        if gone := [place for place, reading in readings.items() if reading is None]:
             self.keep(np.setdiff1d(np.arange(len(self)), gone), "dropped by a correction")
 
     def _leave_out(self, broken: dict[int, str]) -> None:

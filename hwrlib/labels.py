@@ -76,18 +76,22 @@ def read_decisions(path: str | Path) -> pd.DataFrame:
     """A table of suspect labels, as notebook 05 writes it and a person fills it in.
 
     Returns:
-        Columns SPLIT, FILENAME, IDENTITY (the label), READING and DECISION; every cell a str.
+        Columns SPLIT, FILENAME, IDENTITY (the label), READING, SUSPICION and DECISION; every cell a str.
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a column is missing, or a decision is none of "", "accept", "refuse", "drop"; the row is named.
+        ValueError: a column is missing, a line stands twice, or a decision is none of "", "accept", "refuse", "drop"; the
+            row is named.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such table of corrections; notebook 05 writes one")
-    columns = ("SPLIT", "FILENAME", "IDENTITY", "READING", "DECISION")
+    columns = ("SPLIT", "FILENAME", "IDENTITY", "READING", "SUSPICION", "DECISION")
     table = parse_labels(Path(path).read_bytes(), name=str(path), columns=dict(zip(columns, columns)))
+    table["DECISION"] = table["DECISION"].str.lower()      # spreadsheets like to begin a cell with a capital
     for number, decision in enumerate(table["DECISION"], start=2):
         if decision not in DECISIONS:
             raise ValueError(f"{path}, row {number}: DECISION must be accept, refuse, drop or empty, not {decision!r}")
+    if (twice := table.duplicated(["SPLIT", "FILENAME"])).any():
+        raise ValueError(f"{path}, row {twice.idxmax() + 2}: {table['FILENAME'][twice.idxmax()]} stands here a second time")
     return table
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from hwrlib.audit import save_suspects
+from hwrlib.labels import is_special
 from hwrlib.transforms import to_grey
 
 HEIGHT = 72   # px at which an image is shown
@@ -18,13 +19,13 @@ class Review(widgets.VBox):
     """A page of buttons for Jupyter; every decision is in the CSV before the next suspect is shown.
 
     Args:
-        table: suspects, the most suspect first, in the columns ``hwrlib.audit.COLUMNS``.
-        images: folder of their images.
+        table: suspects, the most suspect first, in the columns ``hwrlib.audit.COLUMNS``; not empty.
+        data: folder of the data set.
         path: of the CSV, written anew at each decision (see :func:`hwrlib.audit.save_suspects`).
     """
 
-    def __init__(self, table: pd.DataFrame, images: str | Path, path: str | Path):
-        self.images, self.path = Path(images), Path(path)
+    def __init__(self, table: pd.DataFrame, data: str | Path, path: str | Path):
+        self.data, self.path = Path(data), Path(path)
         self.table = save_suspects(table, path)
         undecided = self.table.index[self.table["DECISION"] == ""]
         self.place = int(undecided[0]) if len(undecided) else 0
@@ -53,11 +54,20 @@ class Review(widgets.VBox):
                               f"<b>{html.escape(row['IDENTITY'])}</b> · suspicion {row['SUSPICION']:.1f} · {row['DECISION'] or 'undecided'}")
         self.reading.value = row["READING"]
         picture = io.BytesIO()
-        Image.fromarray(to_grey(self.images / row["FILENAME"])).save(picture, "png")
+        Image.fromarray(to_grey(self.data / row["SPLIT"] / row["FILENAME"])).save(picture, "png")
         self.picture.value = picture.getvalue()
 
     def decide(self, decision: str) -> None:
-        """Note a decision on the suspect that is shown, save the table, and turn to the next."""
-        self.table.loc[self.place, ["READING", "DECISION"]] = self.reading.value.strip(), decision
+        """Note a decision on the suspect that is shown, save the table, and turn to the next.
+
+        An empty reading cannot be accepted: the page says so and stays.
+        """
+        reading = self.reading.value.strip()
+        if decision == "accept" and is_special(reading):
+            self.heading.value += " · <b>write what stands there, or drop the line</b>"
+            return
+        self.table.loc[self.place, "DECISION"] = decision
+        if decision == "accept":
+            self.table.loc[self.place, "READING"] = reading
         self.table = save_suspects(self.table, self.path)
         self.show(self.place + 1)

@@ -6,6 +6,7 @@ that was not, and ends with the same weights; `resume.pth` need not keep any ran
 """
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -118,6 +119,7 @@ class Training:
     losses: list[float] = field(default_factory=list)          # of every batch so far
     history: list[dict[str, Any]] = field(default_factory=list)  # of every epoch so far
     bad_steps: int = 0          # losses in a row that were not finite
+    labels: str = ""            # a digest of the lines that are trained on and their texts
 
     @property
     def plain_model(self) -> CRNN:
@@ -136,20 +138,22 @@ class Training:
                 "averaged": self.averaged.state_dict() if self.averaged is not None else None,
                 "optimizer": self.optimizer.state_dict(), "scheduler": self.scheduler.state_dict(),
                 "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
-                "epoch": self.epoch, "batch": self.batch, "losses": torch.tensor(self.losses),
+                "labels": self.labels, "epoch": self.epoch, "batch": self.batch, "losses": torch.tensor(self.losses),
                 "history": self.history}
 
     def restore(self, state: dict[str, Any], source: Path) -> None:
         """Continue from a state.
 
         Raises:
-            ValueError: the state belongs to another configuration or charset; the message names what differs.
+            ValueError: the state belongs to another configuration or other labels; the message names what differs.
         """
-        ours = self.config.as_dict()
-        differing = [f"{name}: {state['config'].get(name)!r} then, {value!r} now" for name, value in ours.items()
-                     if name not in FREE_TO_CHANGE and state["config"].get(name) != value]
+        ours, theirs = self.config.as_dict(), TrainConfig().as_dict() | state["config"]
+        differing = [f"{name}: {theirs[name]!r} then, {value!r} now" for name, value in ours.items()
+                     if name not in FREE_TO_CHANGE and theirs[name] != value]
         if state["characters"] != self.charset.characters:
             differing.append("the characters of the training labels")
+        elif state.get("labels", self.labels) != self.labels:
+            differing.append("the training lines or their labels")
         if differing:
             raise ValueError(f"{source}: this run was begun differently ({'; '.join(differing)}); resume it as it was, "
                              "or start a new run")
@@ -374,7 +378,7 @@ def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool 
         The folder, the history and the best validation CER.
     Raises:
         FileExistsError: ``run_dir`` holds a training already, and ``resume`` is off.
-        ValueError: labels do not fit their images, or ``resume`` finds another configuration.
+        ValueError: labels do not fit their images, or ``resume`` finds another configuration or other labels.
     """
     folder = _open_folder(run_dir, resume)
     train_set, validation_set = split_sets(config)
@@ -392,6 +396,7 @@ def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool 
     train_set = JoinedLines(parts)
     loader = train_loader(train_set, charset, batch_size=config.batch_size, seed=config.seed, workers=config.workers)
     training = start(config, charset, len(loader))
+    training.labels = hashlib.sha1(repr([(part.names, part.texts) for part in parts]).encode()).hexdigest()
     if resume and (folder / checkpoint.RESUME).is_file():
         training.restore(checkpoint.load_safely(folder / checkpoint.RESUME, device=training.accelerator.device),
                          folder / checkpoint.RESUME)
@@ -405,16 +410,21 @@ def split_sets(config: TrainConfig) -> tuple[LineDataset, LineDataset]:
     """The lines to train on and the lines to validate on: the splits of these names, or folds of the training split.
 
     Raises:
-        ValueError: `corrections` do not fit the data set.
+        ValueError: `corrections` do not fit the data set, or leave no line; or there are fewer lines than folds.
     """
     names = ("train", "train") if config.folds else ("train", "validation")
     sets = [LineDataset(config.data, name, normalisation_of(config)) for name in names]
     for each in sets if config.corrections else []:
         each.correct(config.corrections)
     if config.folds:
-        fold_of = np.random.default_rng(config.seed).permutation(len(sets[0])) % config.folds
+        # By name, so that a line stays in its fold whatever becomes of others.
+        digests = [hashlib.sha1(f"{config.seed} {name}".encode()).digest() for name in sets[0].names]
+        fold_of = np.array([int.from_bytes(digest[:4], "big") % config.folds for digest in digests])
         sets[0].keep(np.flatnonzero(fold_of != config.fold), "held out for validation")
         sets[1].keep(np.flatnonzero(fold_of == config.fold), "in other folds")
+    if not all(sets):
+        raise ValueError(f"{config.data}: no line is left to {'train' if not sets[0] else 'validate'} on; use fewer folds, "
+                         "or look through the corrections")
     return sets[0], sets[1]
 
 
