@@ -14,8 +14,9 @@ PATHS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 KNOWN = {name: about for path in PATHS for name, about in notebook_parameters(path).items()}
 
 
-def test_four_notebooks_have_a_parameters_cell_with_types_and_comments():
-    assert [path.stem for path in PATHS[:4]] == ["01_data_exploration", "02_training", "03_evaluation", "04_prediction"]
+def test_every_notebook_has_a_parameters_cell_with_types_and_comments():
+    assert [path.stem for path in PATHS] == ["01_data_exploration", "02_training", "03_evaluation", "04_prediction",
+                                              "05_label_audit"]
     for path in PATHS:
         parameters = notebook_parameters(path)
         assert parameters, path
