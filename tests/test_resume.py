@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -33,23 +32,35 @@ def undisturbed(config, tmp_path_factory) -> Path:
     return fit(config, tmp_path_factory.mktemp("runs") / "undisturbed").folder
 
 
-def train_until_killed(config: TrainConfig, folder: Path, *, epoch: int, batch: int) -> dict:
-    """Train in a process of its own, kill it with SIGKILL once it is past a batch; returns the state it left."""
+# A training that ends itself by SIGKILL when it saves the state of a certain batch: before or after the rename.
+KILLED_WHILE_SAVING = """
+import os, signal, sys
+from hwrlib import train
+from hwrlib.checkpoint import load_safely
+
+epoch, batch, moment = int(sys.argv.pop(1)), int(sys.argv.pop(1)), sys.argv.pop(1)
+rename = os.replace
+
+def rename_and_die(source, target):
+    there = target.name == "resume.pth" and [load_safely(source)[key] for key in ("epoch", "batch")] == [epoch, batch]
+    if not (there and moment == "before"):
+        rename(source, target)
+    if there:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+os.replace = rename_and_die
+train.main()
+"""
+
+
+def train_until_killed(config: TrainConfig, folder: Path, *, epoch: int, batch: int, moment: str) -> dict:
+    """Train in a process of its own that a SIGKILL ends in the midst of an epoch; returns the state it left."""
     file = folder.parent / "config.yaml"
     file.write_text(yaml.safe_dump(config.as_dict()), encoding="utf-8")
-    child = subprocess.Popen([sys.executable, "-m", "hwrlib.train", "-f", str(file), "--run", str(folder), "--resume"],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    resume, deadline = folder / "resume.pth", time.monotonic() + 300
-    while child.poll() is None and time.monotonic() < deadline:
-        if resume.exists():
-            state = load_safely(resume)
-            if (state["epoch"], state["batch"]) >= (epoch, batch):
-                break
-        time.sleep(0.002)
-    child.send_signal(signal.SIGKILL)
-    _, messages = child.communicate()
-    assert child.returncode == -signal.SIGKILL, messages.decode()[-2000:]
-    return load_safely(resume)
+    child = subprocess.run([sys.executable, "-c", KILLED_WHILE_SAVING, str(epoch), str(batch), moment, "-f", str(file),
+                            "--run", str(folder), "--resume"], capture_output=True, text=True, timeout=300)
+    assert child.returncode == -signal.SIGKILL, child.stderr[-2000:]
+    return load_safely(folder / "resume.pth")
 
 
 def tensors_of(content) -> list[torch.Tensor]:
@@ -72,9 +83,10 @@ def assert_same_end(a: Path, b: Path, epochs: int) -> None:
 
 def test_killed_twice_and_resumed_it_ends_the_same(config, undisturbed, tmp_path):
     killed = tmp_path / "killed"
-    for epoch, batch in ((0, 3), (1, 4)):
-        state = train_until_killed(config, killed, epoch=epoch, batch=batch)
-        assert state["epoch"] == epoch and batch <= state["batch"] < 11     # in the midst of the epoch
+    for epoch, batch, moment in ((0, 4, "after"), (1, 6, "before")):
+        state = train_until_killed(config, killed, epoch=epoch, batch=batch, moment=moment)
+        assert state["epoch"] == epoch and 0 < state["batch"] < 11          # in the midst of the epoch
+        assert (killed / "resume.pth.partial").exists() == (moment == "before")
     run = fit(config, killed, resume=True)
     assert len(run.history) == 2
     assert_same_end(undisturbed, killed, epochs=2)
