@@ -7,22 +7,21 @@ a person accepts or refuses each, here (:mod:`hwrlib.review`) or in a spreadshee
 """
 
 import dataclasses
+import hashlib
 import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-import torch.nn.functional as F
 
 from hwrlib.charset import Charset
 from hwrlib.checkpoint import epoch_path
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset, eval_loader
-from hwrlib.decode import greedy_decode
+from hwrlib.decode import greedy_decode, text_log_probabilities
 from hwrlib.labels import read_decisions
 from hwrlib.recognizer import Recognizer
-from hwrlib.train import fit, normalisation_of, split_sets
+from hwrlib.train import fit, normalisation_of
 
 COLUMNS = ["SPLIT", "FILENAME", "IDENTITY", "READING", "SUSPICION", "DECISION"]
 
@@ -42,22 +41,33 @@ def judge(recognizer: Recognizer, dataset: LineDataset) -> pd.DataFrame:
     for batch in eval_loader(dataset, charset):
         log_probs = recognizer.model.infer(batch.images.numpy(), batch.image_widths.numpy())
         lengths = batch.image_widths // recognizer.model.stride
-        readings = [charset.decode(classes) for classes in greedy_decode(log_probs, lengths)]
-        pairs = zip(batch.names, batch.texts, readings, _log_probability(log_probs, lengths, readings, charset),
-                    _log_probability(log_probs, lengths, batch.texts, charset))
+        read = greedy_decode(log_probs, lengths)
+        labels = [charset.encode(text, skip_missing=True) for text in batch.texts]
+        pairs = zip(batch.names, batch.texts, map(charset.decode, read), text_log_probabilities(log_probs, lengths, read),
+                    [-np.inf if charset.missing(text) else value for text, value
+                     in zip(batch.texts, text_log_probabilities(log_probs, lengths, labels))])
         rows += [(dataset.split, name, label, reading, 0.0 if reading == label else of_reading - of_label, "")
                  for name, label, reading, of_reading, of_label in pairs]
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(
         ["SUSPICION", "FILENAME"], ascending=[False, True], ignore_index=True)
 
 
-def _log_probability(log_probs: np.ndarray, lengths: torch.Tensor, texts, charset) -> list[float]:
-    """ln P(text | image) of each text; minus infinity where the text cannot be written."""
-    encoded = [charset.encode(text, skip_missing=True) for text in texts]
-    targets = torch.nn.utils.rnn.pad_sequence([torch.tensor(classes, dtype=torch.int64) for classes in encoded], True)
-    losses = F.ctc_loss(torch.from_numpy(log_probs).double(), targets, lengths,
-                        torch.tensor([len(classes) for classes in encoded]), reduction="none")
-    return [-np.inf if charset.missing(text) else -loss for text, loss in zip(texts, losses.tolist())]
+def fold_sets(config: TrainConfig, *, folds: int, fold: int) -> tuple[LineDataset, LineDataset]:
+    """The lines of the training split outside a fold, to train on, and those in it, to judge.
+
+    A line's fold follows from the seed and its file's name, so it stays in it whatever becomes of other lines.
+
+    Raises:
+        ValueError: one of the two holds no line.
+    """
+    sets = [LineDataset(config.data, "train", normalisation_of(config)) for _ in range(2)]
+    digests = [hashlib.sha1(f"{config.seed} {name}".encode()).digest() for name in sets[0].names]
+    fold_of = np.array([int.from_bytes(digest[:4], "big") % folds for digest in digests])
+    sets[0].keep(np.flatnonzero(fold_of != fold), "held out")
+    sets[1].keep(np.flatnonzero(fold_of == fold), "in other folds")
+    if not all(sets):
+        raise ValueError(f"{config.data}: {len(fold_of)} lines are too few for {folds} folds; use fewer")
+    return sets[0], sets[1]
 
 
 def cross_validate(config: TrainConfig, folder: str | Path, *, folds: int = 3) -> pd.DataFrame:
@@ -83,9 +93,8 @@ def cross_validate(config: TrainConfig, folder: str | Path, *, folds: int = 3) -
     plain = dataclasses.replace(plain, characters=plain.characters or Charset.from_texts(texts).characters)
     tables = []
     for fold in range(folds):
-        fold_config = dataclasses.replace(plain, folds=folds, fold=fold)
-        run = fit(fold_config, Path(folder) / f"fold_{fold}", resume=True)
-        _, held_out = split_sets(fold_config)
+        trained, held_out = fold_sets(plain, folds=folds, fold=fold)
+        run = fit(plain, Path(folder) / f"fold_{fold}", resume=True, sets=(trained, held_out))
         tables.append(judge(Recognizer.from_checkpoint(epoch_path(run.folder, config.epochs)), held_out))
     return pd.concat(tables).sort_values(["SUSPICION", "FILENAME"], ascending=[False, True], ignore_index=True)
 

@@ -29,8 +29,6 @@ class TrainConfig:
     characters: str = ""           # the charset; empty: the characters of the training labels
     extra_data: str = ""           # a second data set whose training lines are mixed in; empty: none
     corrections: str = ""          # CSV of decisions on suspect labels (notebook 05); empty: labels as they are
-    folds: int = 0                 # cut the training split into so many parts, and hold one out as validation; 0: do not
-    fold: int = 0                  # the part that is held out, counted from 0
     start_from: str = ""           # weights to begin with: "names", "lines", a checkpoint or a run; empty: random
     height: int = 40               # image height in px; a multiple of 8
     max_width: int = 256           # px; a wider image is squeezed to this
@@ -118,8 +116,7 @@ def _range_faults(config: TrainConfig) -> list[str]:
     """One sentence for each value outside its range."""
     above_zero = ["width", "hidden", "height", "max_width", "min_width", "epochs", "batch_size", "accumulation",
                   "learning_rate", "checkpoint_minutes", "checkpoints_kept"]
-    not_negative = ["weight_decay", "clip_norm", "augment", "shortcut", "patience", "workers", "train_limit", "seed",
-                    "folds", "fold"]
+    not_negative = ["weight_decay", "clip_norm", "augment", "shortcut", "patience", "workers", "train_limit", "seed"]
     below_one = ["dropout", "warmup", "ema"]
     choices = {"model": ("crnn", "baseline"), "schedule": ("cosine", "constant"),
                "precision": ("auto", "fp32", "bf16", "fp16")}
@@ -135,8 +132,6 @@ def _range_faults(config: TrainConfig) -> list[str]:
         faults.append(f"height must be a multiple of 8, not {config.height}")
     if config.min_width > config.max_width:
         faults.append(f"min_width {config.min_width} exceeds max_width {config.max_width}")
-    if config.folds == 1 or config.fold >= max(config.folds, 1):
-        faults.append(f"fold {config.fold} of {config.folds}: folds must be 0 or above 1, and fold below it")
     if config.max_stretch < 1:
         faults.append(f"max_stretch must be at least 1, not {config.max_stretch}")
     return faults

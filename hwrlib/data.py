@@ -121,6 +121,8 @@ class LineDataset(Dataset):
             self.texts[place] = reading or self.texts[place]
         if gone := [place for place, reading in readings.items() if reading is None]:
             self.keep(np.setdiff1d(np.arange(len(self)), gone), "dropped by a correction")
+        if len(self) == 0:
+            raise ValueError(f"{path}: drops every line of {self.folder / self.split}")
 
     def _leave_out(self, broken: dict[int, str]) -> None:
         """Drop rows whose image cannot be read, or refuse the whole split where they are many."""

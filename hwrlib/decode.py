@@ -68,15 +68,16 @@ def _collapse(classes: list[int], probabilities: list[float]) -> list[Symbol]:
     return symbols
 
 
-def text_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray, texts: Sequence[Sequence[int]]) -> np.ndarray:
-    """P(text | image): the sum over all paths that spell the text, which is CTC's loss read backwards.
+def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray,
+                           texts: Sequence[Sequence[int]]) -> np.ndarray:
+    """ln P(text | image): the sum over all paths that spell the text, which is CTC's loss read backwards.
 
     Args:
         log_probs: (T, N, C) natural-log probabilities.
         input_lengths: (N,) valid frames, each at most T.
         texts: N texts as class indices.
     Returns:
-        (N,) probabilities; 0 for a text that does not fit its frames.
+        (N,) natural logarithms; minus infinity for a text that does not fit its frames, or below e^-700 of what does.
     Source: the forward recursion of Graves et al. (2006), section 4.1, scaled in each frame so that it cannot underflow.
     """
     n, most = len(texts), max(map(len, texts), default=0)
@@ -100,4 +101,5 @@ def text_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray, texts: 
         log_scale[going_on] += np.log(scale[going_on])
     ends = 2 * np.array([len(text) for text in texts])
     final = forward[np.arange(n), ends] + np.where(ends > 0, forward[np.arange(n), ends - 1], 0.0)
-    return np.minimum(final * np.exp(log_scale), 1.0)
+    with np.errstate(divide="ignore"):                        # ln 0: the text does not fit
+        return np.minimum(np.log(final) + log_scale, 0.0)

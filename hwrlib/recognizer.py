@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from hwrlib.charset import Charset
-from hwrlib.decode import Symbol, greedy_symbols, text_probabilities
+from hwrlib.decode import Symbol, greedy_symbols, text_log_probabilities
 from hwrlib.transforms import Normalisation, Normalised, normalise, pad
 from hwrlib.weights import SHIPPED
 
@@ -150,7 +150,8 @@ class Recognizer:
     def _read_batch(self, lines: Sequence[Normalised]) -> list[Reading]:
         log_probs, input_lengths = self._forward(lines)
         symbols = greedy_symbols(log_probs, input_lengths)
-        confidences = text_probabilities(log_probs, input_lengths, [[s.index for s in line] for line in symbols])
+        texts = [[symbol.index for symbol in line] for line in symbols]
+        confidences = np.exp(text_log_probabilities(log_probs, input_lengths, texts))
         readings = []
         for line, line_symbols, confidence in zip(lines, symbols, confidences.tolist()):
             characters = tuple(self._character(symbol, line) for symbol in line_symbols)

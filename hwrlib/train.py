@@ -366,13 +366,14 @@ def new_run_folder(runs_dir: str | Path = "runs") -> Path:
 
 
 def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool = False,
-        on_epoch: Callable[[pd.DataFrame], None] = lambda history: None) -> Run:
+        sets: tuple[LineDataset, LineDataset] | None = None, on_epoch: Callable[[pd.DataFrame], None] = lambda history: None) -> Run:
     """Train a recogniser and leave everything about it in a folder.
 
     Args:
         config: all knobs.
         run_dir: the run's folder; by default a new one, named for the time, in ``runs/``.
         resume: continue the training that was begun in ``run_dir`` (from its start, if nothing was saved yet).
+        sets: the lines to train on and the lines to validate on; by default the splits of `data`.
         on_epoch: called with the history after each epoch, to draw curves.
     Returns:
         The folder, the history and the best validation CER.
@@ -381,7 +382,7 @@ def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool 
         ValueError: labels do not fit their images, or ``resume`` finds another configuration or other labels.
     """
     folder = _open_folder(run_dir, resume)
-    train_set, validation_set = split_sets(config)
+    train_set, validation_set = sets or split_sets(config)
     if config.train_limit and config.train_limit < len(train_set):
         chosen = np.random.default_rng(config.seed).permutation(len(train_set))[:config.train_limit]
         train_set.keep(np.sort(chosen), "beyond train_limit")
@@ -407,24 +408,14 @@ def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool 
 
 
 def split_sets(config: TrainConfig) -> tuple[LineDataset, LineDataset]:
-    """The lines to train on and the lines to validate on: the splits of these names, or folds of the training split.
+    """The training and the validation split, corrected where the configuration says so.
 
     Raises:
-        ValueError: `corrections` do not fit the data set, or leave no line; or there are fewer lines than folds.
+        ValueError: `corrections` do not fit the data set, or leave no line.
     """
-    names = ("train", "train") if config.folds else ("train", "validation")
-    sets = [LineDataset(config.data, name, normalisation_of(config)) for name in names]
+    sets = [LineDataset(config.data, name, normalisation_of(config)) for name in ("train", "validation")]
     for each in sets if config.corrections else []:
         each.correct(config.corrections)
-    if config.folds:
-        # By name, so that a line stays in its fold whatever becomes of others.
-        digests = [hashlib.sha1(f"{config.seed} {name}".encode()).digest() for name in sets[0].names]
-        fold_of = np.array([int.from_bytes(digest[:4], "big") % config.folds for digest in digests])
-        sets[0].keep(np.flatnonzero(fold_of != config.fold), "held out for validation")
-        sets[1].keep(np.flatnonzero(fold_of == config.fold), "in other folds")
-    if not all(sets):
-        raise ValueError(f"{config.data}: no line is left to {'train' if not sets[0] else 'validate'} on; use fewer folds, "
-                         "or look through the corrections")
     return sets[0], sets[1]
 
 

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import torch.nn.functional as F
 
-from hwrlib.audit import COLUMNS, cross_validate, judge, save_suspects
+from hwrlib.audit import COLUMNS, cross_validate, fold_sets, judge, save_suspects
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
-from hwrlib.decode import text_probabilities
 from hwrlib.labels import read_decisions
 from hwrlib.recognizer import Recognizer
 from hwrlib.review import Review
@@ -39,9 +40,10 @@ def test_suspicion_is_the_log_odds_of_the_two_texts(recognizer, dataset):
     dataset.texts[0] = "E"                   # of an A
     row = judge(recognizer, dataset).set_index("FILENAME").loc[dataset.names[0]]
     log_probs = recognizer.log_probs([dataset.path(0)])[0][:, None]
-    frames = np.array([len(log_probs)])
+    frames = torch.tensor([len(log_probs)])
     of_reading, of_label = (
-        np.log(text_probabilities(log_probs, frames, [recognizer.charset.encode(text)])[0])
+        -F.ctc_loss(torch.from_numpy(log_probs), torch.tensor([recognizer.charset.encode(text)]), frames,
+                    torch.tensor([len(text)]), reduction="sum").item()
         for text in (row["READING"], "E"))
     assert row["SUSPICION"] == pytest.approx(of_reading - of_label, rel=1e-3)
 
@@ -54,9 +56,9 @@ def test_a_label_that_cannot_be_written_is_infinitely_suspect(recognizer, datase
 def test_cross_validation_judges_every_training_line_by_a_model_that_never_saw_it(tiny, tmp_path, monkeypatch):
     config = tiny(epochs=2)
     table = cross_validate(config, tmp_path, folds=2)
-    everything = LineDataset(config.data, "train", split_sets(config)[0].normalisation)
+    everything, _ = split_sets(config)
     assert sorted(table["FILENAME"]) == sorted(everything.names)
-    parts = [split_sets(tiny(epochs=2, folds=2, fold=fold)) for fold in range(2)]
+    parts = [fold_sets(config, folds=2, fold=fold) for fold in range(2)]
     for trained, held_out in parts:
         assert not set(trained.names) & set(held_out.names)
         assert len(trained) + len(held_out) == len(everything)
@@ -80,10 +82,10 @@ def test_folds_of_changed_labels_are_refused(tiny, drawn_set, tmp_path, write_sp
         write_split(folder, split, texts)
     config = tiny(data=str(folder), epochs=1)
     cross_validate(config, tmp_path / "folds", folds=2)
-    before = split_sets(tiny(data=str(folder), folds=2))[1].names
+    before = fold_sets(config, folds=2, fold=0)[1].names
     table = (folder / "train.csv").read_text().splitlines()
     (folder / "train.csv").write_text("\n".join(table[:-1]))
-    after = split_sets(tiny(data=str(folder), folds=2))[1].names
+    after = fold_sets(config, folds=2, fold=0)[1].names
     assert set(after) <= set(before) and len(before) - len(after) <= 1     # a line stays in its fold
     with pytest.raises(ValueError, match="begun differently .the training lines or their labels"):
         cross_validate(config, tmp_path / "folds", folds=2)
@@ -91,9 +93,9 @@ def test_folds_of_changed_labels_are_refused(tiny, drawn_set, tmp_path, write_sp
 
 def test_more_folds_than_lines_are_refused(tiny, tmp_path, write_split):
     write_split(tmp_path, "train", ["A", "E"])
-    with pytest.raises(ValueError, match="no line is left to validate on"):
+    with pytest.raises(ValueError, match="2 lines are too few for 40 folds"):
         for fold in range(40):
-            split_sets(tiny(data=str(tmp_path), folds=40, fold=fold))
+            fold_sets(tiny(data=str(tmp_path)), folds=40, fold=fold)
 
 
 def test_decisions_change_labels_and_leave_lines_out(dataset, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hwrlib.decode import Symbol, greedy_decode, greedy_symbols, text_probabilities
+from hwrlib.decode import Symbol, greedy_decode, greedy_symbols, text_log_probabilities
 
 
 def log_probs_of(*lines: list[int], classes: int = 4, sure: float = 0.7) -> torch.Tensor:
@@ -52,7 +52,7 @@ def test_no_lines():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_text_probabilities_are_the_ctc_loss_read_backwards(seed):
+def test_text_log_probabilities_are_the_ctc_loss_read_backwards(seed):
     torch.manual_seed(seed)
     texts = [[1, 2, 3], [2, 2], [], [1], [3, 3, 3, 1]]
     lengths = torch.tensor([9, 4, 6, 1, 12])
@@ -60,15 +60,15 @@ def test_text_probabilities_are_the_ctc_loss_read_backwards(seed):
     targets = torch.nn.utils.rnn.pad_sequence([torch.tensor(text, dtype=torch.int64) for text in texts], True)
     losses = F.ctc_loss(log_probs.double(), targets, lengths, torch.tensor([len(text) for text in texts]),
                         reduction="none")
-    assert text_probabilities(log_probs, lengths, texts) == pytest.approx((-losses).exp().numpy(), rel=1e-5)
+    assert text_log_probabilities(log_probs, lengths, texts) == pytest.approx(-losses.numpy(), rel=1e-5)
 
 
-def test_a_text_that_does_not_fit_its_frames_has_probability_zero():
+def test_a_text_that_does_not_fit_its_frames_is_impossible():
     log_probs = np.log(np.full((2, 2, 3), 1 / 3))
-    assert text_probabilities(log_probs, np.array([2, 2]), [[1, 1], [1, 2]]) == pytest.approx([0, 1 / 9])
+    assert text_log_probabilities(log_probs, np.array([2, 2]), [[1, 1], [1, 2]]) == pytest.approx([-np.inf, -np.log(9)])
 
 
 def test_text_probabilities_of_long_lines_do_not_underflow():
     log_probs = log_probs_of([1, 0] * 600, sure=0.9).double()
-    probability, = text_probabilities(log_probs, np.array([1200]), [[1] * 600])
-    assert probability >= 0.9 ** 1200 > 0
+    value, = text_log_probabilities(log_probs, np.array([1200]), [[1] * 600])
+    assert 1200 * np.log(0.9) <= value < 0
