@@ -9,9 +9,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
@@ -27,6 +27,7 @@ from hwrlib.transforms import Normalisation, normalise
 
 CACHE_VERSION = 2
 MAX_BROKEN_SHARE = 0.05   # of a split's images may be unreadable; more, and the data set itself is at fault
+LINES_A_WORKER = 2000     # a process more that builds the cache must be worth its start
 BUCKET_BATCHES = 50       # batches whose lines are sorted by width together
 
 
@@ -177,12 +178,14 @@ class LineDataset(Dataset):
         index_path.parent.mkdir(exist_ok=True)
         partial_path = self._cache_path.with_suffix(f".{uuid4().hex}.partial")
         widths, broken = [], {}
-        with open(partial_path, "wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-            lines = _in_chunks(pool, self._normalised, len(self.names))
-            # tqdm's notebook bar overlooks the variable by itself; None: only in a terminal or a notebook
-            quiet = True if os.environ.get("TQDM_DISABLE") else None
-            bar = tqdm(lines, desc=f"caching {self.split}", total=len(self.names), leave=False, disable=quiet)
-            for i, line in enumerate(bar):
+        # Processes, not threads: the steps of decoding a line are so short that threads would wait for each other.
+        workers = min(os.cpu_count() or 1, len(self.names) // LINES_A_WORKER)
+        chunks = DataLoader(_Normalising(self), batch_size=32, num_workers=workers, collate_fn=list)
+        # tqdm's notebook bar overlooks the variable by itself; None: only in a terminal or a notebook
+        quiet = True if os.environ.get("TQDM_DISABLE") else None
+        with open(partial_path, "wb") as file:
+            chunks = tqdm(chunks, desc=f"caching {self.split}", leave=False, disable=quiet)
+            for i, line in enumerate(chain.from_iterable(chunks)):
                 if isinstance(line, str):
                     broken[i] = line
                     widths.append(0)
@@ -202,9 +205,19 @@ class LineDataset(Dataset):
             if path not in (self._cache_path, index_path):
                 path.unlink(missing_ok=True)
 
-    def _normalised(self, index: int) -> np.ndarray | str:
+
+class _Normalising(Dataset):
+    """The lines of a split, decoded and normalised when asked for; why not, where an image cannot be read."""
+
+    def __init__(self, lines: LineDataset):
+        self.lines = lines
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __getitem__(self, index: int) -> np.ndarray | str:
         try:
-            return normalise(self.path(index), self.normalisation).ink
+            return normalise(self.lines.path(index), self.lines.normalisation).ink
         except ValueError as error:
             return str(error)
 
@@ -216,12 +229,6 @@ class JoinedLines(ConcatDataset):
     def widths(self) -> np.ndarray:
         """(len,) px width of every line after normalisation."""
         return np.concatenate([lines.widths for lines in self.datasets])
-
-
-def _in_chunks(pool: ThreadPoolExecutor, function, count: int, size: int = 2048) -> Iterator:
-    """``map`` in order, with at most ``size`` results waiting in memory."""
-    for start in range(0, count, size):
-        yield from pool.map(function, range(start, min(start + size, count)))
 
 
 class BucketSampler(Sampler[list[int]]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -126,16 +125,16 @@ class Recognizer:
     def read_each(self, images: Sequence[ImageLike], *, batch_size: int = 64) -> Iterator[Reading]:
         """As :meth:`read`, one reading at a time: memory does not grow with the number of images."""
         remaining = iter(images)
-        with ThreadPoolExecutor(2) as pool:
-            while chunk := list(islice(remaining, CHUNK)):
-                normalised = list(pool.map(lambda image: normalise(image, self.normalisation), chunk))
-                # Lines of like width together: little padding, so less to compute.
-                order = sorted(range(len(chunk)), key=lambda i: normalised[i].ink.shape[1])
-                readings: dict[int, Reading] = {}
-                for first in range(0, len(order), batch_size):
-                    indices = order[first:first + batch_size]
-                    readings.update(zip(indices, self._read_batch([normalised[i] for i in indices])))
-                yield from (readings[i] for i in range(len(chunk)))
+        while chunk := list(islice(remaining, CHUNK)):
+            # One thread: decoding and scaling are so short here that threads only wait for each other.
+            normalised = [normalise(image, self.normalisation) for image in chunk]
+            # Lines of like width together: little padding, so less to compute.
+            order = sorted(range(len(chunk)), key=lambda i: normalised[i].ink.shape[1])
+            readings: dict[int, Reading] = {}
+            for first in range(0, len(order), batch_size):
+                indices = order[first:first + batch_size]
+                readings.update(zip(indices, self._read_batch([normalised[i] for i in indices])))
+            yield from (readings[i] for i in range(len(chunk)))
 
     def log_probs(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
         """The frames of each image: N arrays (T, C) of natural-log probabilities, to look at or decode otherwise."""

@@ -135,7 +135,8 @@ def _ink(grey: np.ndarray) -> np.ndarray:
     if contrast < MIN_CONTRAST:
         darkest = min(int(grey.min()), paper)      # a few faint strokes may still be there
         contrast = max(paper - darkest, MIN_CONTRAST)
-    return np.clip((paper - grey.astype(np.int16)) * (255 / contrast), 0, 255).astype(np.uint8)
+    ink_of_grey = np.clip((paper - np.arange(256)) * (255 / contrast), 0, 255).astype(np.uint8)
+    return cv2.LUT(grey, ink_of_grey)
 
 
 def erase_neighbours(ink: np.ndarray) -> np.ndarray:
