@@ -5,7 +5,7 @@ normalisation, and the configuration and figures of its training. ``resume.pth``
 Shipped weights (``weights/``) are such model checkpoints, each beside its model card.
 """
 
-import os
+import io
 import pickle
 import re
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from hwrlib.charset import BLANK, Charset
+from hwrlib.files import replacing
 from hwrlib.model import CRNN
 from hwrlib.transforms import Normalisation
 from hwrlib.weights import SHIPPED
@@ -25,13 +26,15 @@ CLASS_LAYERS = ("classifier.", "shortcut.")   # whose weights have a row for eac
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
-    """Write a dictionary of tensors and plain values: aside, flushed to the disk, then renamed into place."""
-    aside = path.with_name(path.name + ".partial")
-    with open(aside, "wb") as file:
-        torch.save({"format": FORMAT, **content}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    """Write a dictionary of tensors and plain values so that the file is there whole, or is the one before.
+
+    Raises:
+        WriteError: the disk is full or protected; the old file is intact.
+    """
+    serialised = io.BytesIO()      # torch would hide the system's error if it wrote to the file itself
+    torch.save({"format": FORMAT, **content}, serialised)
+    with replacing(path) as file:
+        file.write(serialised.getbuffer())
 
 
 def load_safely(path: str | Path, *, device: str | torch.device = "cpu") -> dict[str, Any]:

@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 
 from hwrlib.charset import Charset
 from hwrlib.collate import Sample, ctc_collate
+from hwrlib.files import explained, replacing
 from hwrlib.labels import has_control, is_special, read_decisions, read_labels
 from hwrlib.transforms import Normalisation, normalise
 
@@ -175,7 +176,8 @@ class LineDataset(Dataset):
 
         Several processes may come to do so at once (those of a data-parallel training); each writes a file of its own.
         """
-        index_path.parent.mkdir(exist_ok=True)
+        with explained(index_path.parent):
+            index_path.parent.mkdir(exist_ok=True)
         partial_path = self._cache_path.with_suffix(f".{uuid4().hex}.partial")
         widths, broken = [], {}
         # Processes, not threads: the steps of decoding a line are so short that threads would wait for each other.
@@ -183,7 +185,7 @@ class LineDataset(Dataset):
         chunks = DataLoader(_Normalising(self), batch_size=32, num_workers=workers, collate_fn=list)
         # tqdm's notebook bar overlooks the variable by itself; None: only in a terminal or a notebook
         quiet = True if os.environ.get("TQDM_DISABLE") else None
-        with open(partial_path, "wb") as file:
+        with explained(self._cache_path), open(partial_path, "wb") as file:
             chunks = tqdm(chunks, desc=f"caching {self.split}", leave=False, disable=quiet)
             for i, line in enumerate(chain.from_iterable(chunks)):
                 if isinstance(line, str):
@@ -196,8 +198,8 @@ class LineDataset(Dataset):
             os.fsync(file.fileno())
         try:
             os.replace(partial_path, self._cache_path)
-            partial_path.write_text(json.dumps({"widths": widths, "broken": broken}), encoding="utf-8")
-            os.replace(partial_path, index_path)
+            with replacing(index_path) as file:
+                file.write(json.dumps({"widths": widths, "broken": broken}).encode())
         except FileNotFoundError:
             if not index_path.is_file():    # else another process was done first and has tidied up
                 raise

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hwrlib import checkpoint
 from hwrlib.charset import Charset
+from hwrlib.files import replacing
 from hwrlib.lstm import BiLSTM
 from hwrlib.model import FULL_INK, CRNN, ColumnMax, ResidualBlock
 from hwrlib.onnx_model import FORMAT
@@ -81,9 +82,9 @@ def to_onnx(model: CRNN, charset: Charset, normalisation: Normalisation, path: s
         "format": FORMAT, "characters": charset.characters, "normalisation": normalisation.as_dict(),
         "stride": model.stride, "config": config or {}, "metrics": metrics or {}})})
     onnx.checker.check_model(proto, full_check=True)
-    aside = Path(f"{path}.partial")
-    onnx.save(proto, aside)
-    return aside.replace(path)
+    with replacing(path) as file:
+        file.write(proto.SerializeToString())
+    return Path(path)
 
 
 def _array(tensor: Tensor) -> np.ndarray:

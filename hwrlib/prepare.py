@@ -11,11 +11,8 @@ import argparse
 import io
 import json
 import posixpath
-import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +21,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from hwrlib.archives import MB, Source, is_unsafe, open_source
+from hwrlib.files import replacing_folder
 from hwrlib.labels import SPLITS, has_control, is_special, parse_labels, read_labels, split_groups
 
 IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
@@ -176,7 +174,7 @@ def _row_fault(name: str, text: str, there: bool, taken: bool) -> str | None:
 
 def _write_set(source: Source, rows: dict[str, pd.DataFrame], out: Path, report: Report) -> Report:
     report.check()
-    with _complete_or_nothing(out) as folder:
+    with replacing_folder(out) as folder:
         for split in SPLITS:
             _write_split(source, rows[split], folder / split, report.splits[split])
         report.check()
@@ -237,23 +235,6 @@ def _check_earlier(out: Path, made_from: dict, overwrite: bool) -> None:
             raise AlreadyPrepared(f"{out}: is there already, made from the same source ({HOW_TO_REPLACE})")
         raise FileExistsError(f"{out}: holds a set made otherwise, from {', '.join(earlier['sources'])}; choose "
                               f"another folder ({HOW_TO_REPLACE})")
-
-
-@contextmanager
-def _complete_or_nothing(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place if the block ends well, and is removed otherwise."""
-    folder, old = out.with_name(f".{out.name}-partial"), out.with_name(f".{out.name}-old")
-    for path in (folder, old):  # of a run that was killed
-        shutil.rmtree(path, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-        if out.exists():
-            out.rename(old)
-        folder.rename(out)
-    finally:
-        for path in (folder, old):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 # Command line --------------------------------------------------------------------------------------------------------

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from hwrlib.charset import Charset
 from hwrlib.decode import Symbol, greedy_symbols, text_log_probabilities
+from hwrlib.files import explained
 from hwrlib.transforms import Normalisation, Normalised, normalise, pad
 from hwrlib.weights import SHIPPED
 
@@ -24,7 +28,8 @@ if TYPE_CHECKING:   # imported where it is used: an ONNX model is read without t
 
 ImageLike = str | Path | Image.Image | np.ndarray
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
-CHUNK = 1024   # images in memory at a time
+CHUNK = 256   # images in memory at a time
+COLUMNS = ("filename", "text", "confidence")   # of a table of readings
 
 
 @dataclass(frozen=True)
@@ -122,19 +127,68 @@ class Recognizer:
             return next(self.read_each([images], batch_size=batch_size))
         return list(self.read_each(images, batch_size=batch_size))
 
-    def read_each(self, images: Sequence[ImageLike], *, batch_size: int = 64) -> Iterator[Reading]:
+    def read_each(self, images: Iterable[ImageLike], *, batch_size: int = 64) -> Iterator[Reading]:
         """As :meth:`read`, one reading at a time: memory does not grow with the number of images."""
+        for reading in self._read_or_tell(images, batch_size):
+            if isinstance(reading, ValueError):
+                raise reading
+            yield reading
+
+    def read_to_csv(self, paths: Iterable[str | Path], table: str | Path, *, batch_size: int = 64) -> list[ValueError]:
+        """Append filename, text and confidence of each image that the table lacks.
+
+        Rows are written as they come, so that a job that was killed goes on where it stopped when it is started again;
+        a row that was cut short is read anew. An image that cannot be read stops nothing.
+
+        Args:
+            paths: image files; two of the same *name* count as one image, so use a table for each folder.
+            table: CSV, begun if it is not there.
+            batch_size: images that go through the model together.
+        Returns:
+            The errors of the images that could not be read, in the order of the images.
+        Raises:
+            ValueError: the table has other columns.
+            WriteError: the disk is full or protected; what was read before stays.
+        """
+        table, errors = Path(table), []
+        with explained(table, kept="the rows before are kept"):
+            table.parent.mkdir(parents=True, exist_ok=True)
+            with open(table, "a+b") as file:
+                done = _whole_rows(file, table)
+                some = (path for path in map(Path, paths) if path.name not in done)
+                while chunk := list(islice(some, CHUNK)):
+                    chunk = list({path.name: path for path in reversed(chunk)}.values())[::-1]   # the first of each name
+                    done |= {path.name for path in chunk}
+                    rows = io.StringIO()
+                    for path, reading in zip(chunk, self._read_or_tell(chunk, batch_size)):
+                        if isinstance(reading, ValueError):
+                            errors.append(reading)
+                        else:
+                            csv.writer(rows).writerow((path.name, reading.text, f"{reading.confidence:.4f}"))
+                    file.write(rows.getvalue().encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+        return errors
+
+    def _read_or_tell(self, images: Iterable[ImageLike], batch_size: int) -> Iterator[Reading | ValueError]:
+        """A reading of each image, or the error where it cannot be read."""
         remaining = iter(images)
         while chunk := list(islice(remaining, CHUNK)):
             # One thread: decoding and scaling are so short here that threads only wait for each other.
-            normalised = [normalise(image, self.normalisation) for image in chunk]
+            normalised = [self._normalised(image) for image in chunk]
+            results: dict[int, Reading | ValueError] = {i: e for i, e in enumerate(normalised) if isinstance(e, ValueError)}
             # Lines of like width together: little padding, so less to compute.
-            order = sorted(range(len(chunk)), key=lambda i: normalised[i].ink.shape[1])
-            readings: dict[int, Reading] = {}
+            order = sorted(set(range(len(chunk))) - set(results), key=lambda i: normalised[i].ink.shape[1])
             for first in range(0, len(order), batch_size):
                 indices = order[first:first + batch_size]
-                readings.update(zip(indices, self._read_batch([normalised[i] for i in indices])))
-            yield from (readings[i] for i in range(len(chunk)))
+                results.update(zip(indices, self._read_batch([normalised[i] for i in indices])))
+            yield from (results[i] for i in range(len(chunk)))
+
+    def _normalised(self, image: ImageLike) -> Normalised | ValueError:
+        try:
+            return normalise(image, self.normalisation)
+        except ValueError as error:
+            return error
 
     def log_probs(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
         """The frames of each image: N arrays (T, C) of natural-log probabilities, to look at or decode otherwise."""
@@ -163,6 +217,21 @@ class Recognizer:
         start, end = (min(line.left + frame * pixels, line.right)
                       for frame in (symbol.first_frame, symbol.last_frame + 1))
         return Character(self.charset.decode([symbol.index]), start, end, symbol.confidence)
+
+
+def _whole_rows(file: BinaryIO, table: Path) -> set[str]:
+    """Drop a last row that a kill cut short, write the header where there is none; the file names of the whole rows."""
+    file.seek(0)
+    content, header = file.read(), (",".join(COLUMNS) + "\r\n").encode()
+    if not (content.startswith(header) or header.startswith(content)):
+        begins = content[:80].splitlines()[0].decode(errors="replace")
+        raise ValueError(f"{table}: is no table of readings, which begins with {','.join(COLUMNS)!r}, but begins with "
+                         f"{begins!r}; name another file")
+    whole = content[:content.rfind(b"\n") + 1]
+    file.truncate(len(whole))
+    if not whole:
+        file.write(header)
+    return {row[0] for row in csv.reader(io.StringIO(whole.decode(errors="replace"), newline="")) if row}
 
 
 def find_images(source: str | Path) -> list[Path]:

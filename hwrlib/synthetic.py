@@ -16,9 +16,6 @@ import argparse
 import csv
 import importlib.util
 import json
-import os
-import shutil
-import tempfile
 import time
 import unicodedata
 from functools import cache
@@ -28,6 +25,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from hwrlib.files import replacing_folder
 from hwrlib.glyphs import Alphabet, available_alphabets
 from hwrlib.handwriting import LABEL_CHARACTERS, Hand, load_fonts, make_hand, render_name, to_label
 
@@ -151,6 +149,7 @@ def generate(
         Whether anything was rendered; False where the folder was there already.
     Raises:
         FileExistsError: `out` exists and is not a synthetic data set.
+        WriteError: the disk is full or protected.
         ModuleNotFoundError: a package with fonts or names is missing.
         ValueError: a count is negative.
     """
@@ -163,18 +162,10 @@ def generate(
     if _made_with(out) == parameters:
         return False
     fonts = load_fonts(names)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        aside.chmod(0o755)
+    with replacing_folder(out) as aside:
         for split, count in counts.items():
             _write_split(aside, split, plan(split, count, seed=seed), seed=seed, fonts=fonts)
         (aside / "synthetic.json").write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(aside, out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return True
 
 

@@ -10,6 +10,8 @@ import hashlib
 import json
 import math
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,6 +39,7 @@ from hwrlib.collate import Batch
 from hwrlib.config import TrainConfig
 from hwrlib.data import JoinedLines, LineDataset, eval_loader, train_loader
 from hwrlib.decode import greedy_decode
+from hwrlib.files import explained, replacing
 from hwrlib.metrics import Scores, score
 from hwrlib.model import CRNN
 from hwrlib.transforms import Normalisation
@@ -46,6 +49,10 @@ from hwrlib.transforms import Normalisation
 torch.set_flush_denormal(True)
 
 MAX_UNTRAINABLE_SHARE = 0.05   # of the training labels may be longer than their image has frames
+ALL_BLANK = (
+    "epoch {epoch}: every validation line is read as empty. CTC trainings begin on this plateau and leave it within a few "
+    "passes; one that does not needs model: crnn with shortcut: 0.3, a smaller batch_size or another learning_rate, or has "
+    "labels that do not belong to their images (look at them in notebook 01)")
 MAX_BAD_STEPS = 20             # losses in a row that are not finite before training stops
 FREE_TO_CHANGE = {"workers", "checkpoint_minutes", "checkpoints_kept"}   # on resuming; all else decides the weights
 
@@ -402,7 +409,8 @@ def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool 
         training.restore(checkpoint.load_safely(folder / checkpoint.RESUME, device=training.accelerator.device),
                          folder / checkpoint.RESUME)
     if training.accelerator.is_main_process:
-        (folder / "config.json").write_text(json.dumps(config.as_dict(), indent=2), encoding="utf-8")
+        with replacing(folder / "config.json") as file:
+            file.write(json.dumps(config.as_dict(), indent=2).encode())
     validation_loader = eval_loader(validation_set, charset, workers=config.workers)
     return _run_epochs(training, folder, loader, validation_loader, on_epoch)
 
@@ -424,7 +432,8 @@ def _open_folder(run_dir: str | Path | None, resume: bool) -> Path:
     if not resume and (folder / checkpoint.RESUME).exists():
         raise FileExistsError(f"{folder}: a training was begun here already; set resume to continue it, or choose "
                               "another folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -433,13 +442,16 @@ def _run_epochs(training: Training, folder: Path, loader: DataLoader, validation
     config, accelerator = training.config, training.accelerator
     sampler, prepared = loader.batch_sampler, accelerator.prepare(loader)
     saver = _Saver(training, folder)
-    with SummaryWriter(str(folder / "tensorboard"), purge_step=len(training.losses)) as board:
+    board = SummaryWriter(str(folder / "tensorboard"), purge_step=len(training.losses))
+    with explained(folder, kept="the last saved checkpoint is intact"), board, saver.interrupt:
         while training.epoch < config.epochs and not _stalled(training):
             began = time.perf_counter()
             sampler.begin_at(training.epoch, start=training.batch * accelerator.num_processes)
             done = training.batch
             train_loss = train_one_epoch(training, prepared, on_step=saver.save_when_due)
             seconds = time.perf_counter() - began
+            skipped = len(training.losses) - int(np.isfinite(training.losses).sum()) - sum(
+                row.get("skipped_batches", 0) for row in training.history)
             validation = evaluate(training.best_model, validation_loader, training.charset, accelerator=accelerator)
             training.epoch, training.batch, batches = training.epoch + 1, 0, training.batch
             images = (batches - done) * config.batch_size * accelerator.num_processes
@@ -448,9 +460,12 @@ def _run_epochs(training: Training, folder: Path, loader: DataLoader, validation
                 "validation_loss": validation.loss, "validation_cer": validation.scores.cer,
                 "validation_wer": validation.scores.wer, "validation_exact": validation.scores.exact,
                 "learning_rate": float(training.scheduler.get_last_lr()[0]), "seconds": round(seconds, 1),
-                "images_per_second": round(images / seconds, 1)})
+                "images_per_second": round(images / seconds, 1), "skipped_batches": skipped})
             saver.save_epoch(batches, board)
+            if accelerator.is_main_process and not any(validation.hypotheses):
+                print(ALL_BLANK.format(epoch=training.epoch))
             on_epoch(pd.DataFrame(training.history))
+            saver.stop_if_interrupted()
     history = pd.DataFrame(training.history)
     return Run(folder, history, float(history["validation_cer"].min()))
 
@@ -462,17 +477,48 @@ def _stalled(training: Training) -> bool:
                 and len(values) - 1 - int(np.argmin(values)) >= training.config.patience)
 
 
+class InterruptLater:
+    """While this context is entered, an interrupt (Ctrl-C, a notebook's stop button) is only noted in ``asked``: a step that
+    is broken off half way could not be resumed exactly. A second interrupt ends the work at once.
+    """
+
+    def __init__(self):
+        self.asked = False
+
+    def __enter__(self) -> "InterruptLater":
+        self.in_main_thread = threading.current_thread() is threading.main_thread()   # no other receives signals
+        if self.in_main_thread:
+            self.before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.in_main_thread:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _note(self, *_: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("stopping after this step; interrupt once more to stop at once, without saving", flush=True)
+
+
 class _Saver:
     """Writes what a run leaves in its folder; on the main process only."""
 
     def __init__(self, training: Training, folder: Path):
         self.training, self.folder = training, folder
-        self.saved_at = time.monotonic()
+        self.saved_at, self.interrupt = time.monotonic(), InterruptLater()
 
     def save_when_due(self) -> None:
-        """Save the state to resume from, if the last one is old enough."""
-        if time.monotonic() - self.saved_at > self.training.config.checkpoint_minutes * 60:
+        """Save the state to resume from, if the last one is old enough, or before an interrupt ends the training."""
+        if self.interrupt.asked or time.monotonic() - self.saved_at > self.training.config.checkpoint_minutes * 60:
             self._save_state()
+        self.stop_if_interrupted()
+
+    def stop_if_interrupted(self) -> None:
+        """End the training, whose state has been saved, if Ctrl-C or a notebook's stop button asked for it."""
+        if self.interrupt.asked:
+            raise KeyboardInterrupt(f"{self.folder}: stopped and saved; go on with resume")
 
     def save_epoch(self, batches: int, board: SummaryWriter) -> None:
         """Save an epoch's model and history, the best model if this is it, and the state to resume from."""
@@ -499,9 +545,10 @@ class _Saver:
 
     def _write_tables(self, board: SummaryWriter, batches: int) -> None:
         training = self.training
-        pd.DataFrame(training.history).to_csv(self.folder / "history.csv", index=False)
-        pd.DataFrame({"step": range(1, len(training.losses) + 1), "loss": training.losses}).to_csv(
-            self.folder / "losses.csv", index=False)
+        losses = pd.DataFrame({"step": range(1, len(training.losses) + 1), "loss": training.losses})
+        for name, table in (("history.csv", pd.DataFrame(training.history)), ("losses.csv", losses)):
+            with replacing(self.folder / name) as file:
+                table.to_csv(file, index=False)
         for step in range(len(training.losses) - batches, len(training.losses)):
             board.add_scalar("loss/batch", training.losses[step], step + 1)
         for name, value in training.history[-1].items():
@@ -523,7 +570,12 @@ def main() -> None:
                    f"{row['validation_cer']:.2%}, exact {row['validation_exact']:.2%}, "
                    f"{row['images_per_second']:.0f} images/s")
 
-    run = fit(TrainConfig.from_yaml(arguments.file), arguments.run, resume=arguments.resume, on_epoch=report)
+    try:
+        run = fit(TrainConfig.from_yaml(arguments.file), arguments.run, resume=arguments.resume, on_epoch=report)
+    except KeyboardInterrupt as stopped:
+        raise SystemExit(f"\n{stopped}") from None
+    except (ValueError, OSError, FloatingPointError) as error:
+        raise SystemExit(f"error: {error}") from None
     print(f"{run.folder}: best validation CER {run.best_cer:.2%}")
 
 

@@ -1,0 +1,52 @@
+"""Reading throughput and latency: from image files to text."""
+
+import subprocess
+import sys
+import time
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.measure import alternate, percentile
+from benchmarks.plain import PlainTraining
+from hwrlib import Recognizer
+from hwrlib.recognizer import find_images
+
+COLD = "import sys; from hwrlib import Recognizer; Recognizer.pretrained(sys.argv[1]).read(sys.argv[2])"
+
+
+def reading_throughput(data: str, weights: str, count: int = 512) -> dict[str, Any]:
+    """Images a second with the shipped weights, by ONNX Runtime and by torch, against the plain loop and docTR."""
+    paths = list(islice(cycle(find_images(Path(data) / "validation")), count))
+    few = paths[:max(count // 8, 1)]
+    onnx, torch_reader, plain = Recognizer.pretrained(weights), Recognizer.pretrained(weights, device="cpu"), PlainTraining(data)
+    ways = {"hwrlib, ONNX Runtime": (lambda: onnx.read(paths), count),
+            "hwrlib, torch": (lambda: torch_reader.read(paths), count),
+            "plain loop": (lambda: [plain.read(path) for path in few], len(few))}
+    if doctr := _doctr():
+        ways["docTR crnn_mobilenet_v3_small"] = (lambda: doctr(few), len(few))
+    seconds = alternate({name: way for name, (way, _) in ways.items()}, repeats=3)
+    rates = {name: images / seconds[name] for name, (_, images) in ways.items()}
+    single = [_seconds(lambda: onnx.read(path)) for path in few]
+    cold = [_seconds(lambda: subprocess.run([sys.executable, "-c", COLD, weights, few[0]], check=True)) for _ in range(3)]
+    return {"images/s": rates, "ratio to the plain loop": rates["hwrlib, ONNX Runtime"] / rates["plain loop"],
+            "one image, warm, ms": {"p50": percentile(single, 50), "p99": percentile(single, 99)},
+            "one image, from a cold Python, s": median(cold)}
+
+
+def _seconds(work) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _doctr():
+    """A function that reads paths with docTR's small recogniser, random weights for want of a download; or none."""
+    try:
+        from doctr.io import DocumentFile
+        from doctr.models import recognition_predictor
+    except ImportError:
+        return None
+    predictor = recognition_predictor("crnn_mobilenet_v3_small", pretrained=False)
+    return lambda paths: predictor([page for path in paths for page in DocumentFile.from_images([path])])

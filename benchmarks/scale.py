@@ -1,0 +1,97 @@
+"""Whether speed and memory stay the same when a set grows: caching, training, reading, preparing."""
+
+import zipfile
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.measure import in_fresh_python
+from hwrlib.labels import read_labels
+
+STEPS = 100   # of training, at each size
+
+CACHE = """
+import sys, time
+from hwrlib.data import LineDataset
+began = time.perf_counter()
+LineDataset(sys.argv[1], "train")"""
+
+TRAIN = """
+import sys, time
+from hwrlib.charset import Charset
+from hwrlib.config import TrainConfig
+from hwrlib.data import LineDataset, train_loader
+from hwrlib.train import _train_step, start
+lines = LineDataset(sys.argv[1], "train")
+charset = Charset.from_texts(lines.texts)
+loader = train_loader(lines, charset, batch_size=16)
+training = start(TrainConfig(), charset, len(loader))
+began = time.perf_counter()
+for _, batch in zip(range(int(sys.argv[2])), loader):
+    _train_step(training, batch)"""
+
+READ = """
+import sys, time
+from hwrlib import Recognizer
+from hwrlib.recognizer import find_images
+began = time.perf_counter()
+assert sum(1 for reading in Recognizer.pretrained("names").read_each(find_images(sys.argv[1]))) == int(sys.argv[2])"""
+
+PREPARE = """
+import sys, time
+from hwrlib.prepare import prepare_kaggle
+began = time.perf_counter()
+prepare_kaggle(sys.argv[1], sys.argv[2])"""
+
+
+def scale(data: str, sizes: list[int], work: Path) -> list[dict[str, Any]]:
+    """For each size: images/s and peak MiB of caching, of some steps of training, of reading a folder, of preparing.
+
+    Args:
+        data: a set whose training images are repeated.
+        sizes: images.
+        work: an empty folder for the sets; a few GB for the largest.
+    """
+    rows = []
+    for size in sizes:
+        folder = _repeated(Path(data), size, work / f"set_{size}")
+        row: dict[str, Any] = {"images": size}
+        row |= _timed("cache", size, CACHE, folder)
+        row |= _timed("train", 16 * STEPS, TRAIN, folder, STEPS)
+        row |= _timed("read", size, READ, folder / "train", size)
+        archive = _kaggle_archive(folder, work / f"kaggle_{size}.zip")
+        row |= _timed("prepare", size, PREPARE, archive, work / f"prepared_{size}")
+        rows.append(row)
+        print("  " + ", ".join(f"{name} {value:,.0f}" for name, value in row.items()), flush=True)
+    return rows
+
+
+def _timed(name: str, images: int, code: str, *arguments: object) -> dict[str, float]:
+    seconds, peak = in_fresh_python(code, *arguments)
+    return {f"{name} images/s": images / seconds, f"{name} MiB": peak}
+
+
+def _repeated(data: Path, size: int, folder: Path) -> Path:
+    """A set whose training split has ``size`` images: those of ``data`` again and again, by hard links."""
+    labels = read_labels(data / "train.csv")
+    rows = list(islice(cycle(labels[["FILENAME", "IDENTITY"]].itertuples(index=False)), size))
+    (folder / "train").mkdir(parents=True)
+    names = [f"{number:06d}_{Path(name).name}" for number, (name, _) in enumerate(rows)]
+    for name, (source, _) in zip(names, rows):
+        (folder / "train" / name).hardlink_to(data / "train" / source)
+    pd.DataFrame({"FILENAME": names, "IDENTITY": [text for _, text in rows]}).to_csv(folder / "train.csv", index=False)
+    return folder
+
+
+def _kaggle_archive(folder: Path, path: Path) -> Path:
+    """The same images as an archive laid out as Kaggle's, a tenth of them each for validation and test."""
+    table = read_labels(folder / "train.csv")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for number, split in enumerate(("train", "validation", "test")):
+            chosen = table[table.index % 10 == number] if number else table[table.index % 10 > 2]
+            archive.writestr(f"written_name_{split}_v2.csv", chosen.to_csv(index=False))
+            for name in chosen["FILENAME"]:
+                archive.write(folder / "train" / name, f"{split}_v2/{split}/{name}")
+    return path

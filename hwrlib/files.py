@@ -1,0 +1,86 @@
+"""Writing files so that neither a kill nor a full disk leaves half of one, and errors that say what to do."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class WriteError(OSError):
+    """A file could not be written; the message names it and says what is needed."""
+
+
+@contextmanager
+def explained(path: str | Path, *, kept: str = "") -> Iterator[None]:
+    """Turn the system's errors about a full or protected disk, raised in the block, into a sentence.
+
+    Args:
+        path: the file or folder that is being written.
+        kept: what is not lost, for the message.
+    Raises:
+        WriteError: in the place of such an error.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, WriteError) or error.errno not in NO_SPACE | NO_PERMISSION:
+            raise
+        remedy = ("free space on that disk" if error.errno in NO_SPACE else "make its folder writable")
+        raise WriteError(f"{path}: could not be written ({os.strerror(error.errno)}); {remedy}, or choose another folder"
+                         f"{'; ' + kept if kept else ''}") from error
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[IO[bytes]]:
+    """A binary file to write to that takes the place of ``path`` when the block ends well.
+
+    It is written aside (``.partial``), flushed to the disk and renamed: whenever the process is killed, ``path`` is
+    either the old file or the new one.
+
+    Raises:
+        WriteError: the disk is full or protected; the old file is intact.
+    """
+    path = Path(path)
+    aside = path.with_name(path.name + ".partial")
+    try:
+        with explained(path, kept="what stood there before is intact" if path.exists() else ""):
+            with open(aside, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, path)
+    except OSError:
+        with suppress(OSError):
+            aside.unlink()
+        raise
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """An empty folder to fill that takes the place of ``path`` when the block ends well, and is removed otherwise.
+
+    What a killed process left beside ``path`` is removed, too.
+
+    Raises:
+        WriteError: the disk is full or protected; an old folder at ``path`` is intact.
+    """
+    path = Path(path).resolve()
+    folder, old = path.with_name(f".{path.name}-partial"), path.with_name(f".{path.name}-old")
+    with explained(path):
+        for left in (folder, old):
+            shutil.rmtree(left, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+            if path.exists():
+                path.rename(old)
+            folder.rename(path)
+        finally:
+            for left in (folder, old):
+                shutil.rmtree(left, ignore_errors=True)

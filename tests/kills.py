@@ -1,0 +1,103 @@
+"""Four jobs that are killed at random moments and started again until they are done: preparing, caching, training, reading.
+
+Each job runs in a process of its own that is forked from a server which has imported everything, so that a kill hits
+work, not imports.
+"""
+
+import multiprocessing
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from hwrlib import recognizer as recognizer_module
+from hwrlib.checkpoint import load_safely
+from hwrlib.config import TrainConfig
+from hwrlib.data import LineDataset
+from hwrlib.prepare import AlreadyPrepared, prepare_layout
+from hwrlib.recognizer import Recognizer, find_images
+from hwrlib.train import fit
+from hwrlib.transforms import Normalisation
+
+
+def prepare_job(source: Path, out: Path) -> None:
+    """Bring a set into the layout."""
+    try:
+        prepare_layout(source, out)
+    except AlreadyPrepared:
+        pass
+
+
+def cache_job(folder: Path, normalisation: Normalisation) -> None:
+    """Decode and normalise a split."""
+    LineDataset(folder, "train", normalisation)
+
+
+def train_job(config: TrainConfig, run_dir: Path) -> None:
+    """Train, or go on training."""
+    torch.set_num_threads(1)
+    fit(config, run_dir, resume=True)
+    assert load_safely(run_dir / "best_model.pth")
+
+
+def read_job(checkpoint: Path, folder: Path, table: Path) -> None:
+    """Read a folder into a table."""
+    torch.set_num_threads(1)
+    recognizer_module.CHUNK = 4    # rows are written often
+    recognizer = Recognizer.from_checkpoint(checkpoint, device="cpu")
+    assert recognizer.read_to_csv(find_images(folder), table, batch_size=4) == []
+
+
+def processes() -> multiprocessing.context.BaseContext:
+    """Where jobs are started."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def killed_and_restarted(job: Callable, arguments: tuple, *, kills: int, seconds: float, seed: int,
+                         undo: Callable[[], None], check: Callable[[], None] = lambda: None) -> int:
+    """Run a job, killing it at random moments; once the kills are used up it may end.
+
+    Args:
+        job, arguments: what to run.
+        kills: to be survived.
+        seconds: that the job takes undisturbed; moments are drawn from these.
+        seed: of the moments.
+        undo: removes what the job made; called when it ended before the kills were used up.
+        check: called after each kill; asserts what must hold of what was left.
+    Returns:
+        How often it was killed.
+    """
+    moments, context, done = random.Random(seed), processes(), 0
+    while True:
+        process = context.Process(target=job, args=arguments)
+        process.start()
+        process.join(moments.uniform(0, seconds) if done < kills else None)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            done += 1
+            check()
+        elif process.exitcode != 0:
+            raise AssertionError(f"{job.__name__} failed after {done} kills")
+        elif done < kills:
+            undo()
+        else:
+            return done
+
+
+def duration(job: Callable, arguments: tuple) -> float:
+    """Seconds that a job takes when nothing disturbs it."""
+    first = processes().Process(target=int)     # starts the server
+    first.start()
+    first.join()
+    process = processes().Process(target=job, args=arguments)
+    began = time.perf_counter()
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise AssertionError(f"{job.__name__} failed undisturbed")
+    return time.perf_counter() - began

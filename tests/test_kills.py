@@ -1,0 +1,101 @@
+"""Every job can be killed at any moment and started again, and ends as if nothing had happened."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from kills import cache_job, duration, killed_and_restarted, prepare_job, read_job, train_job
+from test_resume import assert_same_end
+
+from hwrlib import Recognizer
+from hwrlib.checkpoint import load_model
+from hwrlib.data import LineDataset
+from hwrlib.transforms import Normalisation
+
+KILLS = int(os.environ.get("KILLS", 7))   # of each job; `make soak` takes more
+
+
+def contents(folder) -> dict[str, bytes]:
+    """All files under a folder, hidden ones too, but for the record of when and whence they came."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name != "report.json"}
+
+
+def test_preparing(drawn_set, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(drawn_set, source, ignore=shutil.ignore_patterns(".cache"))
+    seconds = duration(prepare_job, (source, tmp_path / "undisturbed"))
+    out = tmp_path / "out"
+
+    def whole_or_absent():
+        assert not out.exists() or contents(out) == contents(tmp_path / "undisturbed")
+
+    killed_and_restarted(prepare_job, (source, out), kills=KILLS, seconds=seconds, seed=1, check=whole_or_absent,
+                         undo=lambda: shutil.rmtree(out))
+    assert contents(out) == contents(tmp_path / "undisturbed")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source", "undisturbed"]
+
+
+def test_caching(drawn_set, tmp_path):
+    folder, normalisation = tmp_path / "set", Normalisation(height=64, max_width=512)
+    shutil.copytree(drawn_set, folder, ignore=shutil.ignore_patterns(".cache"))
+    seconds = duration(cache_job, (folder, normalisation))
+    expected = contents(folder / ".cache")
+    undo = lambda: shutil.rmtree(folder / ".cache")
+    undo()
+    killed_and_restarted(cache_job, (folder, normalisation), kills=KILLS, seconds=seconds, seed=2, undo=undo)
+    assert contents(folder / ".cache") == expected           # and no half-built file is left
+    lines = LineDataset(folder, "train", normalisation)
+    assert all(np.array_equal(lines[i].ink, LineDataset(folder, "train", normalisation)[i].ink) for i in (0, 95))
+
+
+def test_training(tiny, tmp_path):
+    config = tiny(epochs=2, dropout=0.2, augment=1.0, checkpoint_minutes=1e-9, train_limit=48)
+    seconds = duration(train_job, (config, tmp_path / "undisturbed"))
+    run = tmp_path / "run"
+
+    def best_model_loads():
+        if (run / "best_model.pth").exists():
+            load_model(run / "best_model.pth")
+
+    killed_and_restarted(train_job, (config, run), kills=KILLS, seconds=seconds, seed=3, check=best_model_loads,
+                         undo=lambda: shutil.rmtree(run))
+    assert_same_end(tmp_path / "undisturbed", run, epochs=2)
+
+
+def test_reading_a_folder(run, drawn_set, tmp_path, monkeypatch):
+    arguments = (run.folder / "best_model.pth", drawn_set / "train")
+    seconds = duration(read_job, (*arguments, tmp_path / "undisturbed.csv"))
+    table = tmp_path / "table.csv"
+    killed_and_restarted(read_job, (*arguments, table), kills=KILLS, seconds=seconds, seed=4, undo=table.unlink)
+    assert table.read_bytes() == (tmp_path / "undisturbed.csv").read_bytes()
+
+
+@pytest.mark.parametrize("left", range(0, 90, 7))
+def test_a_table_cut_short_at_any_place_is_completed(recognizer, drawn_set, tmp_path, left):
+    paths, table = sorted((drawn_set / "test").iterdir())[:4], tmp_path / "texts.csv"
+    recognizer.read_to_csv(paths, table)
+    whole = table.read_bytes()
+    table.write_bytes(whole[:left])
+    recognizer.read_to_csv(paths, table)
+    assert table.read_bytes() == whole and whole.count(b"\r\n") == 5
+
+
+def test_a_table_keeps_its_rows_and_no_image_stands_in_it_twice(recognizer, drawn_set, tmp_path):
+    paths, table = sorted((drawn_set / "test").iterdir())[:4], tmp_path / "new" / "texts.csv"
+    (tmp_path / paths[3].name).write_bytes(b"no image")
+    broken = [tmp_path / paths[3].name]
+    errors = recognizer.read_to_csv([*paths[:2], paths[0], *broken], table)
+    assert [str(broken[0]) in str(error) for error in errors] == [True]
+    first = table.read_bytes()
+    assert recognizer.read_to_csv(paths, table) == []
+    assert table.read_bytes().startswith(first) and table.read_bytes().count(b"\r\n") == 5
+
+
+@pytest.mark.parametrize("content", [b"FILENAME,IDENTITY\r\na.png,ANNE\r\n", b"a diary", b"\x00\xff"])
+def test_a_file_that_is_no_table_of_readings_is_refused_and_kept(recognizer, tmp_path, content):
+    (tmp_path / "diary.txt").write_bytes(content)
+    with pytest.raises(ValueError, match="diary.txt: is no table of readings"):
+        Recognizer.read_to_csv(recognizer, [], tmp_path / "diary.txt")
+    assert (tmp_path / "diary.txt").read_bytes() == content
