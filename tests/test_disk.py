@@ -20,10 +20,10 @@ FULL = "could not be written (No space left on device); free space on that disk"
 
 @pytest.fixture
 def disk(tmp_path):
-    """A disk of one MiB of its own."""
+    """A disk of two MiB of its own."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True)
     if mounted.returncode:
         pytest.skip("only root can mount a small disk")
     yield folder
@@ -86,7 +86,7 @@ def test_caching(disk, drawn_set):
 
 def test_rendering(disk):
     with pytest.raises(WriteError, match="synthetic: could not be written.*free space"):
-        synthetic.generate(disk / "synthetic", train=400, validation=10, test=10)
+        synthetic.generate(disk / "synthetic", train=2000, validation=10, test=10)
     assert os.listdir(disk) == []
 
 

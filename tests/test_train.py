@@ -243,6 +243,18 @@ def test_many_bad_batches_stop_the_training(tiny, tmp_path, monkeypatch):
     assert not (tmp_path / "epoch_2_model_checkpoint.pth").exists()
 
 
+def test_skipped_batches_are_counted(tiny, tmp_path, monkeypatch):
+    spoil(monkeypatch, lambda number: number in (1, 4, 20))
+    history = fit(tiny(epochs=2), tmp_path).history
+    assert history["skipped_batches"].tolist() == [2, 1]
+
+
+def test_the_all_blank_plateau_is_told(tiny, tmp_path, capsys):
+    fit(tiny(epochs=1, width=8, hidden=8), tmp_path)
+    said = capsys.readouterr().out
+    assert "epoch 1: every validation line is read as empty" in said and "shortcut: 0.3" in said
+
+
 # Several processes ---------------------------------------------------------------------------------------------------
 
 PROGRAM = """

@@ -1,0 +1,66 @@
+"""Ctrl-C, and the stop button of a notebook: the step is finished, the state saved, and the kernel goes on."""
+
+import os
+import signal
+import time
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+from test_resume import assert_same_end
+
+from hwrlib import train
+from hwrlib.train import InterruptLater, fit
+
+
+def test_an_interrupted_training_is_saved_and_ends_the_same(tiny, tmp_path, monkeypatch):
+    config = tiny(epochs=2, augment=1.0, dropout=0.2)
+    undisturbed = fit(config, tmp_path / "undisturbed")
+    for step in (3, 17):                         # in the midst of the first epoch, and of the second
+        real, steps = train._batch_loss, []
+
+        def interrupt_in_the_midst_of_a_step(*arguments):
+            steps.append(1)
+            if len(steps) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            return real(*arguments)
+
+        monkeypatch.setattr(train, "_batch_loss", interrupt_in_the_midst_of_a_step)
+        with pytest.raises(KeyboardInterrupt, match="stopped and saved; go on with resume"):
+            fit(config, tmp_path / "run", resume=True)
+        assert len(steps) == 3
+        monkeypatch.undo()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    fit(config, tmp_path / "run", resume=True)
+    assert_same_end(undisturbed.folder, tmp_path / "run", epochs=2)
+
+
+def test_a_second_interrupt_ends_at_once():
+    with pytest.raises(KeyboardInterrupt), InterruptLater() as interrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.asked
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_stop_button_saves_and_leaves_the_kernel_usable(tiny, tmp_path):
+    config = tiny(epochs=1000, patience=0).as_dict()
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        def run(code: str, interrupt: bool = False) -> dict:
+            asked = client.execute(code)
+            while interrupt and not (tmp_path / "run" / "epoch_2_model_checkpoint.pth").exists():
+                time.sleep(0.1)
+            if interrupt:
+                manager.interrupt_kernel()
+            while (reply := client.get_shell_msg(timeout=120))["parent_header"]["msg_id"] != asked:
+                pass
+            return reply["content"]
+
+        reply = run(f"from hwrlib.config import TrainConfig; from hwrlib.train import fit\n"
+                    f"config = TrainConfig(**{config!r}); fit(config, {str(tmp_path / 'run')!r})", interrupt=True)
+        assert reply["ename"] == "KeyboardInterrupt" and "stopped and saved" in reply["evalue"]
+        assert run("assert config.epochs == 1000")["status"] == "ok"
+        assert (tmp_path / "run" / "resume.pth").is_file()
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
