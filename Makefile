@@ -7,7 +7,7 @@ PARAMS ?=
 RUN    ?=
 RESUME ?=
 
-.PHONY: run test lab kaggle weights refresh clean help
+.PHONY: run test soak bench lab kaggle weights refresh clean help
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -18,6 +18,14 @@ run: $(VENV)/ready  ## the whole course: data, training, evaluation, reading [DA
 test: $(VENV)/ready  ## all tests of the package and the notebooks
 	$(BIN)/python -m pytest -q tests
 	TQDM_DISABLE=1 $(BIN)/python -m pytest -q --nbval-lax notebooks
+
+soak: $(VENV)/ready  ## what takes longer than a test: 320 kills, a table of bad input, ten minutes of damaged files
+	KILLS=80 $(BIN)/python -m pytest -q tests/test_kills.py -s
+	$(BIN)/python tests/corpus.py
+	$(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),120)
+
+bench: $(VENV)/ready  ## how fast this machine trains and reads [DATA=data/set BENCH="--only reading"]
+	$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA)) $(BENCH)
 
 lab: $(VENV)/ready  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=. notebooks/01_data_exploration.ipynb

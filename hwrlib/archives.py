@@ -3,10 +3,12 @@
 Nothing here writes, and links are never followed: whatever an archive holds, no name in it becomes a path on its own.
 """
 
+import errno
 import os
 import posixpath
 import re
 import stat
+import struct
 import unicodedata
 import zipfile
 import zlib
@@ -19,7 +21,7 @@ from hwrlib.labels import has_control
 MB = 1_000_000
 TOTAL_LIMIT = 20_000 * MB  # a whole archive, unpacked; Kaggle's is about 1,300 MB
 RATIO_LIMIT = 200          # unpacked to packed; images hardly shrink, tables to a tenth
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)  # what zipfile raises
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)  # of zipfile
 
 
 class ArchiveError(ValueError):
@@ -51,7 +53,9 @@ class Source:
         try:
             with self._open(name) as file:
                 data = file.read(limit + 1)
-        except DAMAGE as error:
+        except (*DAMAGE, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:   # which is a place outside of the file
+                raise
             raise ArchiveError(f"{self.path}: {name!r} is damaged ({error}); fetch the archive again") from error
         if len(data) > limit:
             raise ArchiveError(f"{self.path}: {name!r} is larger than the limit of {limit // MB} MB")
@@ -94,7 +98,7 @@ class _Zip(Source):
         except DAMAGE as error:
             raise ArchiveError(f"{path}: not a zip archive, or a damaged one ({error})") from error
         for info in self.zip.infolist():
-            if not info.is_dir():
+            if not info.orig_filename.endswith("/"):
                 # `orig_filename`, since `filename` is cut at a NUL and has its backslashes turned on Windows.
                 self._add(info.orig_filename, info, _member_fault(info))
         unpacked = sum(info.file_size for info in self.files.values())

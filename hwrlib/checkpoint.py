@@ -52,7 +52,9 @@ def load_safely(path: str | Path, *, device: str | torch.device = "cpu") -> dict
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path}: refused, since it holds more than tensors and plain values, and loading it could "
                          "run code; use a checkpoint that hwrlib saved") from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+    except PermissionError:
+        raise
+    except Exception as error:      # damaged pickles make torch's reader stumble in every way there is
         reason = (str(error) or "it ends too early").splitlines()[0]
         raise ValueError(f"{path}: damaged or cut short ({reason}); use another checkpoint") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -81,13 +83,13 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu"
         model = CRNN.from_arguments(content["arguments"])
         model.load_state_dict(content["model"])
         charset, normalisation = Charset(content["characters"]), Normalisation(**content["normalisation"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path}: its parts do not fit this version of hwrlib ({str(error).splitlines()[0]}); "
+    except Exception as error:      # whatever a stranger's values may do to the constructors
+        raise ValueError(f"{path}: its parts do not fit this version of hwrlib ({(str(error) or repr(error)).splitlines()[0]}); "
                          "train anew") from error
-    if len(charset) != content["arguments"]["num_classes"]:
+    if len(charset) != model.arguments["num_classes"]:
         raise ValueError(f"{path}: a charset of {len(charset)} classes beside a model of "
-                         f"{content['arguments']['num_classes']}")
-    return model.to(device).eval(), charset, normalisation, {key: content[key] for key in ("config", "metrics")}
+                         f"{model.arguments['num_classes']}")
+    return model.to(device).eval(), charset, normalisation, {key: content.get(key, {}) for key in ("config", "metrics")}
 
 
 def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:

@@ -5,11 +5,14 @@ import csv
 import io
 import random
 import re
+import reprlib
 import unicodedata
 from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+
+csv.field_size_limit(2**31 - 1)   # a label of a million characters costs its own row, not the whole table
 
 SPLITS = ("train", "validation", "test")
 DECISIONS = ("", "accept", "refuse", "drop")   # on a suspect label: none yet, the reading is right, the label is, neither
@@ -68,7 +71,8 @@ def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataF
                 cells += [""] * (len(header) - len(cells))
                 rows.append([unicodedata.normalize("NFC", cells[place].strip()) for place in places])
     except csv.Error as error:
-        raise ValueError(f"{name}, line {reader.line_num}: {error}") from None
+        never_closed = '; is a quote (") there never closed?' if "end of data" in str(error) else ""
+        raise ValueError(f"{name}, line {reader.line_num}: {error}{never_closed}") from None
     return pd.DataFrame(rows[1:], columns=list(columns), dtype=object)
 
 
@@ -114,7 +118,7 @@ def _read_header(text: str, name: str, columns: list[str]) -> tuple[list[str], s
     header, separator = max(headers, key=lambda pair: (len(set(columns) & set(pair[0])), len(pair[0])))
     for column in columns:
         if column not in header:
-            raise ValueError(f"{name}: no column {column!r}; the columns there are {', '.join(map(repr, header))}")
+            raise ValueError(f"{name}: no column {column!r}; the columns there are {', '.join(map(reprlib.repr, header))}")
     return header, separator
 
 

@@ -71,6 +71,8 @@ class Report:
     def check(self) -> None:
         """Raise ValueError if a split is empty or has lost more than half of its rows."""
         for name, counts in self.splits.items():
+            if counts.read == 0:
+                raise ValueError(f"{name}: no row of labels there\n{self}")
             if counts.kept == 0 or 2 * counts.kept < counts.read:
                 raise ValueError(f"{name}: only {counts.kept} of {counts.read} rows are left\n{self}")
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import reprlib
 import signal
 import threading
 import time
@@ -82,29 +83,37 @@ def ctc_loss(log_probs: Tensor, batch: Batch, input_lengths: Tensor) -> Tensor:
     if short:
         raise ValueError("; ".join(
             f"{batch.names[n]}: {int(input_lengths[n])} frames < {int(batch.target_lengths[n] + repeats[n])} needed "
-            f"for {batch.texts[n]!r}" for n in short) + "; widen the images (max_width) or lower the stride")
+            f"for {reprlib.repr(batch.texts[n])}" for n in short) + "; widen the images (max_width) or lower the stride")
     losses = F.ctc_loss(log_probs, batch.targets, input_lengths, batch.target_lengths, blank=BLANK, reduction="none")
     return losses / batch.target_lengths.clamp(min=1)
 
 
 def drop_untrainable(dataset: LineDataset, charset: Charset, model: CRNN) -> None:
-    """Leave out the samples whose label is longer than their image has frames; the reason goes to ``skipped``.
+    """Leave out the samples whose label is longer than their image has frames, or has characters that the charset lacks.
 
     Raises:
-        ValueError: they are more than 5 % of the split.
+        ValueError: they are more than 5 % of the split; the message names the split and the first three.
     """
-    frames = model.output_lengths(torch.from_numpy(dataset.widths)).numpy()
-    needed = np.array([frames_needed(charset.encode(text)) for text in dataset.texts])
-    short = np.flatnonzero(frames < needed)
-    if len(short) == 0:
+    frames = model.output_lengths(torch.from_numpy(dataset.widths)).tolist()
+    faults = [_label_fault(*sample, charset) for sample in zip(dataset.texts, frames)]
+    bad = [i for i, fault in enumerate(faults) if fault]
+    if not bad:
         return
-    examples = "; ".join(f"{dataset.names[i]}: {frames[i]} frames < {needed[i]} needed for {dataset.texts[i]!r}"
-                         for i in short[:3])
-    if len(short) > MAX_UNTRAINABLE_SHARE * len(dataset):
-        raise ValueError(f"{len(short)} of {len(dataset)} labels do not fit their images: {examples}; "
-                         "widen the images (max_width)")
-    dataset.keep(np.flatnonzero(frames >= needed), "label longer than the image has frames")
-    print(f"{len(short)} samples left out, since their labels are longer than their images have frames: {examples}")
+    told = (f"{dataset.folder / dataset.split}: {len(bad)} of {len(dataset)} labels cannot be trained on: "
+            + "; ".join(f"{dataset.names[i]}: {faults[i]}" for i in bad[:3]) + (", …" if len(bad) > 3 else ""))
+    if len(bad) > MAX_UNTRAINABLE_SHARE * len(dataset):
+        raise ValueError(f"{told}. Widen the images (max_width), add to `characters`, or mend the labels")
+    dataset.keep(np.array([i for i, fault in enumerate(faults) if not fault]), "label cannot be trained on")
+    print(f"{told}. They are left out.")
+
+
+def _label_fault(text: str, frames: int, charset: Charset) -> str | None:
+    """Why a label cannot be trained on."""
+    if missing := charset.missing(text):
+        return f"{reprlib.repr(text)} has characters outside the charset: {missing}"
+    if (needed := frames_needed(charset.encode(text))) > frames:
+        return f"{frames} frames < {needed} needed for {reprlib.repr(text)}"
+    return None
 
 
 # The state of a training ---------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hwrlib import checkpoint
+from hwrlib import checkpoint, files
 from hwrlib.charset import Charset
 from hwrlib.checkpoint import (CLASS_LAYERS, SHIPPED, epoch_checkpoints, epoch_path, find_checkpoint, latest_run,
                                load_model, load_safely, save_atomically, save_model, start_from)
@@ -68,7 +68,7 @@ def test_the_file_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
     steps = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)
-        monkeypatch.setattr(checkpoint.os, name, lambda *args, name=name, real=real: (steps.append(name), real(*args)))
+        monkeypatch.setattr(files.os, name, lambda *args, name=name, real=real: (steps.append(name), real(*args)))
     save_atomically({"epoch": 1}, tmp_path / "state.pth")
     assert steps == ["fsync", "replace"]
 

@@ -31,8 +31,9 @@ def test_preparing(drawn_set, tmp_path):
     def whole_or_absent():
         assert not out.exists() or contents(out) == contents(tmp_path / "undisturbed")
 
-    killed_and_restarted(prepare_job, (source, out), kills=KILLS, seconds=seconds, seed=1, check=whole_or_absent,
+    done = killed_and_restarted(prepare_job, (source, out), kills=KILLS, seconds=seconds, seed=1, check=whole_or_absent,
                          undo=lambda: shutil.rmtree(out))
+    print(f"\npreparing: {done} kills survived")
     assert contents(out) == contents(tmp_path / "undisturbed")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source", "undisturbed"]
 
@@ -44,7 +45,8 @@ def test_caching(drawn_set, tmp_path):
     expected = contents(folder / ".cache")
     undo = lambda: shutil.rmtree(folder / ".cache")
     undo()
-    killed_and_restarted(cache_job, (folder, normalisation), kills=KILLS, seconds=seconds, seed=2, undo=undo)
+    done = killed_and_restarted(cache_job, (folder, normalisation), kills=KILLS, seconds=seconds, seed=2, undo=undo)
+    print(f"\ncaching: {done} kills survived")
     assert contents(folder / ".cache") == expected           # and no half-built file is left
     lines = LineDataset(folder, "train", normalisation)
     assert all(np.array_equal(lines[i].ink, LineDataset(folder, "train", normalisation)[i].ink) for i in (0, 95))
@@ -59,8 +61,9 @@ def test_training(tiny, tmp_path):
         if (run / "best_model.pth").exists():
             load_model(run / "best_model.pth")
 
-    killed_and_restarted(train_job, (config, run), kills=KILLS, seconds=seconds, seed=3, check=best_model_loads,
+    done = killed_and_restarted(train_job, (config, run), kills=KILLS, seconds=seconds, seed=3, check=best_model_loads,
                          undo=lambda: shutil.rmtree(run))
+    print(f"\ntraining: {done} kills survived")
     assert_same_end(tmp_path / "undisturbed", run, epochs=2)
 
 
@@ -68,7 +71,8 @@ def test_reading_a_folder(run, drawn_set, tmp_path, monkeypatch):
     arguments = (run.folder / "best_model.pth", drawn_set / "train")
     seconds = duration(read_job, (*arguments, tmp_path / "undisturbed.csv"))
     table = tmp_path / "table.csv"
-    killed_and_restarted(read_job, (*arguments, table), kills=KILLS, seconds=seconds, seed=4, undo=table.unlink)
+    done = killed_and_restarted(read_job, (*arguments, table), kills=KILLS, seconds=seconds, seed=4, undo=table.unlink)
+    print(f"\nreading: {done} kills survived")
     assert table.read_bytes() == (tmp_path / "undisturbed.csv").read_bytes()
 
 

@@ -200,7 +200,7 @@ def test_labels_too_long_for_their_images_are_left_out(tmp_path, write_split, ti
     assert len(dataset) == 29 and [skipped.name for skipped in dataset.skipped] == ["TRAIN_007.png"]
     assert "TRAIN_007.png" in capsys.readouterr().out
     dataset.texts = ["LEA" * 30] * 2 + dataset.texts[2:]
-    with pytest.raises(ValueError, match="2 of 29 labels do not fit.*TRAIN_000.png.*frames < 90 needed"):
+    with pytest.raises(ValueError, match="train: 2 of 29 labels cannot be trained on.*TRAIN_000.png: . frames < 90 needed"):
         drop_untrainable(dataset, CHARSET, model)
 
 

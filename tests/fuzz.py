@@ -1,0 +1,169 @@
+"""Readers of what comes from outside, given damaged files: they read them or raise what they document, nothing else.
+
+    python tests/fuzz.py                    # every reader for a minute, by random damage
+    python tests/fuzz.py --seconds 600      # for ten minutes
+    python tests/fuzz.py --atheris image -max_total_time=600    # one reader, guided by coverage (pip install atheris)
+
+`tests/test_fuzz.py` gives each some hundreds of inputs that hypothesis makes and shrinks.
+"""
+
+import argparse
+import io
+import random
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+if "--atheris" in sys.argv:     # what is to be watched must be watched from its import on
+    import atheris
+    with atheris.instrument_imports(include=["hwrlib", "PIL", "zipfile", "csv"]):
+        import hwrlib.prepare
+        import hwrlib.transforms  # noqa: F401
+
+import torch
+from corpus import GOOD, HEAD, IMAGES, encoded, good_checkpoint, word
+
+from hwrlib.checkpoint import load_model
+from hwrlib.labels import parse_labels, read_decisions
+from hwrlib.prepare import prepare_layout
+from hwrlib.transforms import Normalisation, normalise
+
+FOLDER = Path(tempfile.mkdtemp(prefix="hwrlib-fuzz-"))
+SIZES = Normalisation()
+
+
+def read_table(data: bytes) -> None:
+    """A table of labels."""
+    parse_labels(data, name="table.csv", columns={"FILENAME": "FILENAME", "IDENTITY": "IDENTITY"})
+
+
+def read_corrections(data: bytes) -> None:
+    """A table of decisions on suspect labels."""
+    (FOLDER / "decisions.csv").write_bytes(data)
+    read_decisions(FOLDER / "decisions.csv")
+
+
+def read_image(data: bytes) -> None:
+    """An image file."""
+    (FOLDER / "image.jpg").write_bytes(data)
+    ink = normalise(FOLDER / "image.jpg", SIZES).ink
+    assert ink.shape[0] == SIZES.height and SIZES.min_width <= ink.shape[1] <= SIZES.max_width
+
+
+def read_archive(data: bytes) -> None:
+    """An archive of a data set."""
+    (FOLDER / "set.zip").write_bytes(data)
+    try:
+        prepare_layout(FOLDER / "set.zip", FOLDER / "set")
+    finally:
+        shutil.rmtree(FOLDER / "set", ignore_errors=True)
+    assert {path.name for path in FOLDER.iterdir()} <= {"set.zip", "image.jpg", "model.pth", "decisions.csv"}
+
+
+def read_checkpoint(data: bytes) -> None:
+    """A model checkpoint."""
+    (FOLDER / "model.pth").write_bytes(data)
+    load_model(FOLDER / "model.pth")
+
+
+def an_archive() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for split in ("train", "validation", "test"):
+            archive.writestr(f"{split}.csv", HEAD + GOOD)
+            for name in ("a.png", "b.png", "c.png"):
+                archive.writestr(f"{split}/{name}", encoded(word()))
+    return file.getvalue()
+
+
+DECISIONS = b"SPLIT,FILENAME,IDENTITY,READING,SUSPICION,DECISION\ntrain,a.png,ANNE,ANNA,3.2,accept\ntrain,b.png,\"A,B\",A,1,\n"
+READERS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {    # with sound files to damage
+    "table": (read_table, [(HEAD + GOOD).encode(), (HEAD + GOOD).encode("utf-16"), f'{HEAD}a.png,"A ""B"""\n'.encode()]),
+    "corrections": (read_corrections, [DECISIONS]),
+    "image": (read_image, [data for _, data, expected in IMAGES.values() if expected == "read"]),
+    "archive": (read_archive, [an_archive()]),
+    "checkpoint": (read_checkpoint, [good_checkpoint(FOLDER / "model.pth").read_bytes()]),
+}
+
+
+def survives(reader: Callable[[bytes], None], data: bytes) -> bool:
+    """Whether the reader took the data; False if it refused them; any error that it does not document passes through."""
+    try:
+        reader(data)
+        return True
+    except ValueError:
+        return False
+
+
+def damaged(data: bytes, edits: list[tuple[float, int, int]], cut: float) -> bytes:
+    """The data, cut to a share of themselves, with some bytes at relative places replaced (0), inserted (1) or dropped (2)."""
+    result = bytearray(data[:round(len(data) * cut)])
+    for place, kind, byte in edits:
+        index = int(place * len(result))
+        if kind == 1:
+            result.insert(index, byte)
+        elif index < len(result) and kind == 2:
+            del result[index]
+        elif index < len(result):
+            result[index] = byte
+    return bytes(result)
+
+
+def at_random(name: str, seconds: float, seed: int = 0) -> tuple[int, int]:
+    """Damage by chance until the time is up; how many inputs were tried, and how many of them were read."""
+    reader, sound = READERS[name]
+    chance, end, tried, read = random.Random(seed), time.monotonic() + seconds, 0, 0
+    while time.monotonic() < end:
+        edits = [(chance.random(), chance.randrange(3), chance.randrange(256)) for _ in range(chance.choice((1, 2, 8, 64)))]
+        cut = chance.choice((1, 1, 1, chance.random()))
+        data = damaged(chance.choice(sound), edits, cut)
+        try:
+            read += survives(reader, data)
+        except BaseException:
+            Path(f"fuzz-{name}.bin").write_bytes(data)
+            print(f"{name}: the input that failed is kept in fuzz-{name}.bin", flush=True)
+            raise
+        tried += 1
+    return tried, read
+
+
+def guided(name: str, arguments: list[str]) -> None:
+    """Hand the reader to atheris, which never returns."""
+    reader, sound = READERS[name]
+    corpus = FOLDER / "corpus"
+    corpus.mkdir()
+    for number, data in enumerate(sound):
+        (corpus / str(number)).write_bytes(data)
+    atheris.Setup([sys.argv[0], str(corpus), *arguments], lambda data: survives(reader, data))
+    atheris.Fuzz()
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60, help="for each reader (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--atheris", choices=READERS, help="one reader, by atheris; more arguments go to it")
+    options, more = parser.parse_known_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")    # Pillow tells of damage that it can live with
+    if options.atheris:
+        guided(options.atheris, more)
+    total = 0
+    for name in READERS:
+        tried, read = at_random(name, options.seconds, options.seed)
+        total += tried
+        print(f"{name:12} {tried:>9,} inputs tried, {read:,} read, {tried - read:,} refused in a sentence", flush=True)
+    print(f"{total:,} inputs, none that was not dealt with")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        shutil.rmtree(FOLDER, ignore_errors=True)
