@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchmarks.accuracy import time_to_accuracy
 from benchmarks.measure import describe_machine, machine_limits
 from benchmarks.reading import reading_throughput
@@ -39,7 +41,7 @@ def main() -> None:
     results: dict[str, Any] = {"date": f"{datetime.now():%Y-%m-%d %H:%M}", "data": arguments.data,
                                "machine": describe_machine(), "limits": machine_limits()}
     show("machine", {**results["machine"], **results["limits"]})
-    with tempfile.TemporaryDirectory(dir=Path(arguments.data).parent) as work:   # hard links need the same disk
+    with tempfile.TemporaryDirectory(dir=Path(arguments.data).resolve().parent) as work:   # hard links need the same disk
         parts = {
             "training": lambda: training_throughput(arguments.data, arguments.recipes[-1]),
             "reading": lambda: reading_throughput(arguments.data, arguments.weights),
@@ -57,8 +59,10 @@ def main() -> None:
 def show(title: str, values: Any, indent: int = 0) -> None:
     """Nested names and numbers as an indented table."""
     print(f"\n{title}" if not indent else f"{'  ' * indent}{title}", flush=True)
-    for name, value in values.items() if isinstance(values, dict) else enumerate(values):
-        if isinstance(value, (dict, list)) and value and isinstance(next(iter(value)), (str, dict)):
+    if isinstance(values, list):
+        return print(pd.DataFrame(values).to_string(index=False, float_format="{:,.0f}".format), flush=True)
+    for name, value in values.items():
+        if isinstance(value, dict):
             show(name, value, indent + 1)
         else:
             print(f"{'  ' * (indent + 1)}{name:<44}{_text(value):>14}", flush=True)
