@@ -20,7 +20,8 @@ def reading_throughput(data: str, weights: str, count: int = 512) -> dict[str, A
     """Images a second with the shipped weights, by ONNX Runtime and by torch, against the plain loop and docTR."""
     paths = list(islice(cycle(find_images(Path(data) / "validation")), count))
     few = paths[:max(count // 8, 1)]
-    onnx, torch_reader, plain = Recognizer.pretrained(weights), Recognizer.pretrained(weights, device="cpu"), PlainTraining(data)
+    onnx, plain = Recognizer.pretrained(weights), PlainTraining(data)
+    torch_reader = Recognizer.pretrained(weights, device="cpu")
     ways = {"hwrlib, ONNX Runtime": (lambda: onnx.read(paths), count),
             "hwrlib, torch": (lambda: torch_reader.read(paths), count),
             "plain loop": (lambda: [plain.read(path) for path in few], len(few))}
@@ -48,5 +49,5 @@ def _doctr():
         from doctr.models import recognition_predictor
     except ImportError:
         return None
-    predictor = recognition_predictor("crnn_mobilenet_v3_small", pretrained=False)
+    predictor = recognition_predictor("crnn_mobilenet_v3_small", pretrained=False, pretrained_backbone=False)
     return lambda paths: predictor([page for path in paths for page in DocumentFile.from_images([path])])

@@ -84,11 +84,11 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu"
         model.load_state_dict(content["model"])
         charset, normalisation = Charset(content["characters"]), Normalisation(**content["normalisation"])
     except Exception as error:      # whatever a stranger's values may do to the constructors
-        raise ValueError(f"{path}: its parts do not fit this version of hwrlib ({(str(error) or repr(error)).splitlines()[0]}); "
-                         "train anew") from error
+        reason = (str(error) or repr(error)).splitlines()[0]
+        raise ValueError(f"{path}: its parts do not fit this version of hwrlib ({reason}); train anew") from error
     if len(charset) != model.arguments["num_classes"]:
         raise ValueError(f"{path}: a charset of {len(charset)} classes beside a model of "
-                         f"{model.arguments['num_classes']}")
+                         f"{model.arguments['num_classes']}: not saved by one training; use another checkpoint")
     return model.to(device).eval(), charset, normalisation, {key: content.get(key, {}) for key in ("config", "metrics")}
 
 

@@ -36,9 +36,13 @@ class OnnxModel:
         if about.get("format") != FORMAT:
             raise ValueError(f"{path}: not a model of this version of hwrlib ({FORMAT}), but {about.get('format')!r}; "
                              "write it anew with `python -m hwrlib.export`")
-        self.stride: int = about["stride"]                      # px of image width a frame
-        self.charset, self.normalisation = Charset(about["characters"]), Normalisation(**about["normalisation"])
-        self.config, self.metrics = about["config"], about["metrics"]
+        try:
+            self.stride: int = about["stride"]                  # px of image width a frame
+            self.charset, self.normalisation = Charset(about["characters"]), Normalisation(**about["normalisation"])
+            self.config, self.metrics = about["config"], about["metrics"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path}: lacks what hwrlib notes in its models ({error}); write it anew with "
+                             "`python -m hwrlib.export`") from error
 
     def infer(self, images: np.ndarray, image_widths: np.ndarray) -> np.ndarray:
         """Log-probabilities of every class at every frame.

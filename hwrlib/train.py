@@ -382,7 +382,8 @@ def new_run_folder(runs_dir: str | Path = "runs") -> Path:
 
 
 def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool = False,
-        sets: tuple[LineDataset, LineDataset] | None = None, on_epoch: Callable[[pd.DataFrame], None] = lambda history: None) -> Run:
+        sets: tuple[LineDataset, LineDataset] | None = None,
+        on_epoch: Callable[[pd.DataFrame], None] = lambda history: None) -> Run:
     """Train a recogniser and leave everything about it in a folder.
 
     Args:
