@@ -34,12 +34,13 @@ kaggle: $(VENV)/ready  ## the Kaggle archive into data/kaggle: make kaggle ARCHI
 	@test -n "$(ARCHIVE)" || { echo "make kaggle ARCHIVE=path/to/the/archive.zip (or the folder it unpacks to)"; exit 2; }
 	$(BIN)/python -m hwrlib.prepare kaggle "$(ARCHIVE)" --out data/kaggle $(if $(OVERWRITE),--overwrite)
 
-weights: $(VENV)/ready  ## the shipped weights anew, from data/kaggle and data/lines (two hours; a killed one goes on)
+weights: $(VENV)/ready  ## the shipped weights anew, from data/kaggle and data/lines (three hours; a killed one goes on)
 	$(BIN)/python -m hwrlib.synthetic --out data/synthetic10k --train 10000 --validation 10 --test 10
-	for name in names lines; do for step in $$name $${name}_more; do \
-	  $(BIN)/python -m hwrlib.train -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; done; \
-	  cp runs/$${name}_more/best_model.pth hwrlib/weights/$$name.pth && \
-	  $(BIN)/python -m hwrlib.export $$name hwrlib/weights/$$name.onnx || exit 1; done
+	for step in names names_more lines lines_more lines_tall; do \
+	  $(BIN)/python -m hwrlib.train -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; done
+	cp runs/names_more/best_model.pth hwrlib/weights/names.pth
+	cp runs/lines_tall/best_model.pth hwrlib/weights/lines.pth
+	for name in names lines; do $(BIN)/python -m hwrlib.export $$name hwrlib/weights/$$name.onnx || exit 1; done
 
 refresh: $(VENV)/ready  ## execute all notebooks anew, to be committed
 	for notebook in notebooks/0*.ipynb; do \
