@@ -472,7 +472,7 @@ def _run_epochs(training: Training, folder: Path, loader: DataLoader, validation
                 "learning_rate": float(training.scheduler.get_last_lr()[0]), "seconds": round(seconds, 1),
                 "images_per_second": round(images / seconds, 1), "skipped_batches": skipped})
             saver.save_epoch(batches, board)
-            if accelerator.is_main_process and not any(validation.hypotheses):
+            if accelerator.is_main_process and training.epoch in (1, 4, 16) and not any(validation.hypotheses):
                 print(ALL_BLANK.format(epoch=training.epoch))
             on_epoch(pd.DataFrame(training.history))
             saver.stop_if_interrupted()

@@ -53,7 +53,8 @@ def read_job(checkpoint: Path, folder: Path, table: Path) -> None:
 def processes() -> multiprocessing.context.BaseContext:
     """Where jobs are started."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    # Installed modules alone: the server does not know the path of this one, and passes over what it cannot import.
+    context.set_forkserver_preload(["pytest", "hwrlib.prepare", "hwrlib.recognizer", "hwrlib.train"])
     return context
 
 
