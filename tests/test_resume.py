@@ -108,7 +108,7 @@ def test_stopped_after_every_kind_of_step_it_ends_the_same(config, undisturbed, 
                 state = load_safely(target)
                 if (state["epoch"], state["batch"]) == (epoch, batch):
                     raise Stop
-        monkeypatch.setattr("hwrlib.checkpoint.os.replace", replace_and_stop)
+        monkeypatch.setattr("hwrlib.files.os.replace", replace_and_stop)
         with pytest.raises(Stop):
             fit(config, stopped, resume=True)
         monkeypatch.undo()
