@@ -38,7 +38,7 @@ def training_throughput(data: str, params: str) -> dict[str, Any]:
     ours_rate, plain_rate = images / seconds["hwrlib"], 2 * 32 / seconds["plain loop"]
     return {"images/s": {"hwrlib": ours_rate, "plain loop": plain_rate, "ratio": ours_rate / plain_rate},
             "milliseconds an image": {**_before_training(lines), **_stages(training, loader, batches)},
-            "GFLOP an image (forward and backward)": _flops(training, batches[0]) / 1e9}
+            "GFLOP an image (forward and backward)": _flops(training, batches) / 1e9}
 
 
 def _first_batches(loader, count: int) -> list:
@@ -85,10 +85,10 @@ def _stages(training: Training, loader, batches: list) -> dict[str, float]:
     return {name: median(values) for name, values in stages.items()}
 
 
-def _flops(training: Training, batch) -> float:
+def _flops(training: Training, batches: list) -> float:
     """Floating-point operations of one image's share of a step; a multiplication and an addition are two."""
     with FlopCounterMode(display=False) as counter, torch.backends.mkldnn.flags(enabled=False):  # which hides an LSTM's
-        output = training.plain_model(batch.images, batch.image_widths)
-        output.sum().backward()
+        for batch in batches:
+            training.plain_model(batch.images, batch.image_widths).sum().backward()
     training.optimizer.zero_grad()
-    return counter.get_total_flops() / len(batch.texts)
+    return counter.get_total_flops() / sum(len(batch.texts) for batch in batches)
