@@ -64,8 +64,7 @@ def to_onnx(model: CRNN, charset: Charset, normalisation: Normalisation, path: s
     ink = graph.add("Div", graph.add("Cast", "images", to=TensorProto.FLOAT),
                     graph.constant(np.float32([FULL_INK])))
     frames = graph.add("Transpose", _cnn(graph, model.cnn, ink), perm=[2, 0, 1])                       # (T, N, F)
-    lengths = graph.add("Cast", graph.add("Div", "image_widths", graph.constant(np.int64([model.stride]))),
-                        to=TensorProto.INT32)
+    lengths = graph.add("Div", "image_widths", graph.constant(np.int64([model.stride])))
     frames = _rnn(graph, model.rnn, frames, lengths)                                                   # (T, N, 2 * H)
     logits = graph.add("Add", graph.add("MatMul", frames, graph.constant(_array(model.classifier.weight).T)),
                        graph.constant(_array(model.classifier.bias)))
@@ -129,19 +128,23 @@ def _convolution(graph: _Graph, x: str, layer: nn.Conv2d, norm: nn.BatchNorm2d |
 
 
 def _rnn(graph: _Graph, rnn: BiLSTM, frames: str, lengths: str) -> str:
-    """(T, N, F) -> (T, N, 2 * H); ONNX's LSTM turns each line round within its length by itself."""
+    """(T, N, F) -> (T, N, 2 * H). As in ``BiLSTM``, each line is turned round within its length: the lengths that ONNX's
+    own LSTM takes, not every runtime heeds."""
     def gates(tensor: Tensor) -> np.ndarray:
         blocks = np.split(_array(tensor), 4)
-        return np.concatenate([blocks[gate] for gate in LSTM_GATES])
+        return np.concatenate([blocks[gate] for gate in LSTM_GATES])[None]
 
-    for pair in zip(rnn.forwards, rnn.backwards):
-        inputs = np.stack([gates(lstm.weight_ih_l0) for lstm in pair])         # (2, 4 * H, F)
-        recurrent = np.stack([gates(lstm.weight_hh_l0) for lstm in pair])      # (2, 4 * H, H)
-        biases = np.stack([np.concatenate([gates(lstm.bias_ih_l0), gates(lstm.bias_hh_l0)]) for lstm in pair])
-        both = graph.add("LSTM", frames, graph.constant(inputs), graph.constant(recurrent), graph.constant(biases),
-                         lengths, hidden_size=pair[0].hidden_size, direction="bidirectional")   # (T, 2, N, H)
-        frames = graph.add("Reshape", graph.add("Transpose", both, perm=[0, 2, 1, 3]),
-                           graph.constant(np.int64([0, 0, -1])))
+    def read(lstm: nn.LSTM, frames: str) -> str:
+        biases = np.concatenate([gates(lstm.bias_ih_l0), gates(lstm.bias_hh_l0)], axis=1)
+        weights = [graph.constant(values) for values in (gates(lstm.weight_ih_l0), gates(lstm.weight_hh_l0), biases)]
+        states = graph.add("LSTM", frames, *weights, hidden_size=lstm.hidden_size)             # (T, 1, N, H)
+        return graph.add("Squeeze", states, graph.constant(np.int64([1])))
+
+    def turned(frames: str) -> str:
+        return graph.add("ReverseSequence", frames, lengths, time_axis=0, batch_axis=1)
+
+    for onwards, back in zip(rnn.forwards, rnn.backwards):
+        frames = graph.add("Concat", read(onwards, frames), turned(read(back, turned(frames))), axis=-1)
     return frames
 
 

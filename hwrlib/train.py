@@ -42,7 +42,8 @@ from hwrlib.data import JoinedLines, LineDataset, eval_loader, train_loader
 from hwrlib.decode import greedy_decode
 from hwrlib.files import explained, replacing
 from hwrlib.metrics import Scores, score
-from hwrlib.model import CRNN
+from hwrlib.model import CRNN, multiplies_bf16
+from hwrlib.muon import Muon
 from hwrlib.transforms import Normalisation
 
 # Set before torch starts its threads, which inherit it: gradients of near-certain frames are so small that a CPU would
@@ -188,11 +189,8 @@ def resolve_precision(precision: str) -> str:
     """Accelerate's name for a precision; "auto" takes bf16 (or fp16) where the hardware multiplies it fast."""
     if precision != "auto":
         return {"fp32": "no"}.get(precision, precision)
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if torch.backends.mps.is_available():
-        return "no"
-    return "bf16" if torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported() else "no"
+    device = torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    return "bf16" if multiplies_bf16(device) else "fp16" if device.type == "cuda" else "no"
 
 
 def build_model(config: TrainConfig, num_classes: int) -> CRNN:
@@ -200,7 +198,20 @@ def build_model(config: TrainConfig, num_classes: int) -> CRNN:
     torch.manual_seed(config.seed)
     if config.model == "baseline":
         return CRNN.baseline(num_classes)
-    return CRNN(num_classes, width=config.width, hidden=config.hidden, dropout=config.dropout)
+    return CRNN(num_classes, width=config.width, hidden=config.hidden, layers=config.layers, dropout=config.dropout)
+
+
+def build_optimizer(config: TrainConfig, model: nn.Module, *, half: bool = False) -> torch.optim.Optimizer:
+    """The optimizer that a configuration asks for.
+
+    Args:
+        half: whether the hardware multiplies bf16 fast.
+    """
+    if config.optimizer == "muon":
+        return Muon(model, lr=config.learning_rate, weight_decay=config.weight_decay,
+                    dtype=torch.bfloat16 if half else torch.float32)
+    return torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
+                             fused=next(model.parameters()).device.type in ("cpu", "cuda"))
 
 
 def normalisation_of(config: TrainConfig) -> Normalisation:
@@ -247,8 +258,7 @@ def start(config: TrainConfig, charset: Charset, batches: int) -> Training:
         checkpoint.start_from(config.start_from, model, charset)
     model = model.to(accelerator.device)
     averaged = AveragedModel(model, multi_avg_fn=ema_update(config.ema), use_buffers=True) if config.ema else None
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
-                                  fused=accelerator.device.type in ("cpu", "cuda"))
+    optimizer = build_optimizer(config, model, half=accelerator.mixed_precision == "bf16")
     steps = config.epochs * math.ceil(math.ceil(batches / accelerator.num_processes) / config.accumulation)
     model, optimizer = accelerator.prepare(model, optimizer)
     scheduler = LambdaLR(optimizer, lambda step: learning_rate_at(step, total=steps, warmup=config.warmup,

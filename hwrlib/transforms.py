@@ -85,14 +85,15 @@ def to_grey(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
 def _pil_to_grey(image: Image.Image) -> np.ndarray:
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width} x {image.height} px exceed the limit of {MAX_PIXELS:,} px")
-    image = ImageOps.exif_transpose(image)
+    if image.format != "JPEG" or "exif" in image.info:
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         wide = np.asarray(image, dtype=np.float64)
         return (wide / max(wide.max(), 1) * 255).astype(np.uint8) if wide.max() > 255 else wide.clip(0).astype(np.uint8)
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("L"))
+    return np.asarray(image if image.mode == "L" else image.convert("L"))
 
 
 def normalise(image: Image.Image | np.ndarray | str | Path, normalisation: Normalisation) -> Normalised:
@@ -153,7 +154,7 @@ def erase_neighbours(ink: np.ndarray) -> np.ndarray:
     ink = ink.copy()
     for rows in (ink, ink[::-1]):                                            # from the top, from the bottom
         outer = (rows[:len(rows) // 4 + 1] >= INK_LEVEL).astype(np.uint8)
-        if np.count_nonzero(np.diff(outer[0], prepend=0) == 1) < MIN_PIECES:
+        if int(outer[0, 0]) + np.count_nonzero(outer[0, 1:] > outer[0, :-1]) < MIN_PIECES:
             continue
         _, labels, boxes, _ = cv2.connectedComponentsWithStats(outer)
         starts, ends = boxes[:, cv2.CC_STAT_TOP], boxes[:, cv2.CC_STAT_TOP] + boxes[:, cv2.CC_STAT_HEIGHT]

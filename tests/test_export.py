@@ -48,7 +48,8 @@ def test_the_frames_are_those_of_torch_whatever_the_widths(build, tmp_path):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (3, 1, normalisation.height, 96)).astype(np.uint8)
     widths = np.array([96, 40, 64])
-    expected, found = model.infer(images, widths), fast.infer(images, widths)
+    with torch.inference_mode():
+        expected, found = model(torch.from_numpy(images), torch.from_numpy(widths)).numpy(), fast.infer(images, widths)
     assert fast.stride == model.stride and found.shape == expected.shape
     for n, frames in enumerate(widths // model.stride):
         assert found[:frames, n] == pytest.approx(expected[:frames, n], abs=0.01)
@@ -62,6 +63,16 @@ def test_it_reads_the_same_texts_with_the_same_places(recognizer, exported, draw
     for slow, quick in zip(recognizer.read(paths), fast.read(paths)):
         assert quick.text == slow.text and quick.confidence == pytest.approx(slow.confidence, abs=0.02)
         assert [c.start for c in quick.characters] == pytest.approx([c.start for c in slow.characters])
+
+
+def test_openvino_reads_the_same_texts(recognizer, exported, drawn_set):
+    pytest.importorskip("openvino")
+    paths = sorted((drawn_set / "test").iterdir())
+    fast = Recognizer.from_checkpoint(exported, device="openvino")
+    for one, other in zip(recognizer.read(paths), fast.read(paths)):
+        assert other.text == one.text and other.confidence == pytest.approx(one.confidence, abs=0.05)
+    with pytest.raises(ValueError, match=r"OpenVINO reads \.onnx files"):
+        Recognizer.from_checkpoint("model.pth", device="openvino")
 
 
 def test_weights_take_half_the_room(recognizer, exported):
