@@ -35,7 +35,7 @@ class TrainConfig:
     max_width: int = 256           # px; a wider image is squeezed to this
     min_width: int = 32            # px; a narrower image is padded with paper to this
     max_stretch: float = 1.7       # how much more the height may be scaled than a squeezed width
-    epochs: int = 6                # passes over the training split
+    epochs: int = 4                # passes over the training split
     batch_size: int = 16           # images a step (and a process)
     accumulation: int = 1          # batches whose gradients are summed before a step of the optimizer
     optimizer: str = "muon"        # "muon" (for the hidden matrices, AdamW for the rest) or "adamw"

@@ -1,4 +1,4 @@
-"""A model that :mod:`hwrlib.export` wrote, run by ONNX Runtime or OpenVINO: no torch, so a cold start takes a second."""
+"""A model that :mod:`hwrlib.export` wrote, run by ONNX Runtime: no torch, so a cold start takes a second."""
 
 import json
 from pathlib import Path
@@ -54,27 +54,3 @@ class OnnxModel:
             log_probs (T, N, C) float32; frames past ``image_widths // stride`` are to be ignored.
         """
         return self.session.run(["log_probs"], {"images": images, "image_widths": image_widths})[0]
-
-
-class OpenVinoModel(OnnxModel):
-    """As :class:`OnnxModel`, run by OpenVINO: more than twice as fast with many images where the processor multiplies
-    16-bit floats, half a second slower to start.
-
-    Args:
-        path: a file that :func:`hwrlib.export.to_onnx` wrote.
-    Raises:
-        FileNotFoundError, ValueError: as for :class:`OnnxModel`.
-        ImportError: OpenVINO is not installed.
-    """
-
-    def __init__(self, path: str | Path):
-        super().__init__(path)
-        try:
-            import openvino
-        except ImportError as error:
-            raise ImportError('OpenVINO is not installed: pip install "hwrlib[openvino]"') from error
-        self.compiled = openvino.Core().compile_model(str(path), "CPU")
-
-    def infer(self, images: np.ndarray, image_widths: np.ndarray) -> np.ndarray:
-        """See :meth:`OnnxModel.infer`."""
-        return self.compiled([images, image_widths])[0]

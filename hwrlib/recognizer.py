@@ -72,19 +72,15 @@ class Recognizer:
 
         Args:
             path: ``.pth`` or ``.onnx``.
-            device: of a checkpoint, by default the GPU where there is one; "openvino" has an ONNX file read by OpenVINO on
-                the CPU, which by default ONNX Runtime reads.
+            device: of a checkpoint, by default the GPU where there is one; an ONNX file is for the CPU.
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is none of this version, is damaged, or holds code; OpenVINO is given a checkpoint.
-            ImportError: OpenVINO is not installed.
+            ValueError: it is none of this version, is damaged, or holds code.
         """
         if Path(path).suffix == ".onnx":
-            from hwrlib.onnx_model import OnnxModel, OpenVinoModel
-            model = OpenVinoModel(path) if device == "openvino" else OnnxModel(path)
+            from hwrlib.onnx_model import OnnxModel
+            model = OnnxModel(path)
             return cls(model, model.charset, model.normalisation, config=model.config, metrics=model.metrics)
-        if device == "openvino":
-            raise ValueError(f"{path}: OpenVINO reads .onnx files; write one with `python -m hwrlib.export {path} model.onnx`")
         import torch
 
         from hwrlib import checkpoint
@@ -98,15 +94,14 @@ class Recognizer:
 
         Args:
             name: "names" (names in block capitals on forms) or "lines" (lines of French handwriting, mixed case).
-            device: by default ONNX Runtime reads on the CPU and starts in a third of a second; "openvino": OpenVINO reads
-                there, more than twice as fast when there are many images; "cuda" or "cpu": torch reads.
+            device: where torch reads, "cuda" say; "cpu" is the fastest for many images on a processor that multiplies
+                16-bit floats. By default ONNX Runtime reads on the CPU, and starts in a third of a second.
         Raises:
             ValueError: there are no weights of this name.
         """
         if name not in SHIPPED:
             raise ValueError(f"no shipped weights are called {name!r}; there are: {', '.join(SHIPPED)}")
-        fits_torch = device not in (None, "openvino")
-        return cls.from_checkpoint(SHIPPED[name] if fits_torch else SHIPPED[name].with_suffix(".onnx"), device=device)
+        return cls.from_checkpoint(SHIPPED[name] if device else SHIPPED[name].with_suffix(".onnx"), device=device)
 
     @classmethod
     def latest(cls, runs_dir: str | Path = "runs", *, device: str | torch.device | None = None) -> Recognizer:

@@ -65,16 +65,6 @@ def test_it_reads_the_same_texts_with_the_same_places(recognizer, exported, draw
         assert [c.start for c in quick.characters] == pytest.approx([c.start for c in slow.characters])
 
 
-def test_openvino_reads_the_same_texts(recognizer, exported, drawn_set):
-    pytest.importorskip("openvino")
-    paths = sorted((drawn_set / "test").iterdir())
-    fast = Recognizer.from_checkpoint(exported, device="openvino")
-    for one, other in zip(recognizer.read(paths), fast.read(paths)):
-        assert other.text == one.text and other.confidence == pytest.approx(one.confidence, abs=0.05)
-    with pytest.raises(ValueError, match=r"OpenVINO reads \.onnx files"):
-        Recognizer.from_checkpoint("model.pth", device="openvino")
-
-
 def test_weights_take_half_the_room(recognizer, exported):
     weights = sum(p.numel() for name, p in recognizer.model.named_parameters() if "shortcut" not in name)
     assert 2 * weights < exported.stat().st_size < 2 * weights + 30_000
