@@ -35,8 +35,9 @@ class Muon(torch.optim.AdamW):
                  dtype: torch.dtype = torch.float32):
         matrices = list(hidden_matrices(model))
         others = [parameter for parameter in model.parameters() if all(parameter is not matrix for matrix in matrices)]
+        # Not fused on a GPU: there it would decide by itself, for its own weights alone, which steps of fp16 are skipped.
         super().__init__([{"params": others, "muon": False}, {"params": matrices, "muon": True}], lr=lr,
-                         weight_decay=weight_decay, fused=others[0].device.type in ("cpu", "cuda"))
+                         weight_decay=weight_decay, fused=others[0].device.type == "cpu")
         self.momentum, self.dtype = momentum, dtype
 
     @torch.no_grad()
