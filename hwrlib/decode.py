@@ -88,18 +88,20 @@ def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray,
     skippable[:, 2:] = (states[:, 2:] != BLANK) & (states[:, 2:] != states[:, :-2])
     log_probs, input_lengths = np.asarray(log_probs), np.asarray(input_lengths)
     emitted = np.exp(np.take_along_axis(log_probs, states[None], 2), dtype=np.float64)      # (T, N, 2S + 1)
-    forward, log_scale = np.zeros(states.shape), np.zeros(n)
+    ends = 2 * np.array([len(text) for text in texts], dtype=np.int64)
+    finished: dict[int, list[int]] = {}                       # lines by their last frame
+    for line, length in enumerate(input_lengths.tolist()):
+        finished.setdefault(length - 1, []).append(line)
+    padded = np.zeros((n, states.shape[1] + 2))               # two columns of nothing on the left, to step from
+    forward = padded[:, 2:]
     forward[:, 0] = 1.0                                       # before the first frame, in the first blank
+    scales, final = np.ones((len(emitted), n)), np.where(ends == 0, 1.0, 0.0)
     for time, frame in enumerate(emitted):
-        step = forward.copy()
-        step[:, 1:] += forward[:, :-1]
-        step[:, 2:] += forward[:, :-2] * skippable[:, 2:]
-        step *= frame
-        scale = np.maximum(step.sum(1), np.finfo(float).tiny)
-        going_on = time < input_lengths
-        forward[going_on] = (step / scale[:, None])[going_on]
-        log_scale[going_on] += np.log(scale[going_on])
-    ends = 2 * np.array([len(text) for text in texts])
-    final = forward[np.arange(n), ends] + np.where(ends > 0, forward[np.arange(n), ends - 1], 0.0)
+        step = (forward + padded[:, 1:-1] + padded[:, :-2] * skippable) * frame
+        scales[time] = step.sum(1) + np.finfo(float).tiny
+        np.divide(step, scales[time][:, None], out=forward)
+        if lines := finished.get(time):
+            final[lines] = forward[lines, ends[lines]] + np.where(ends[lines] > 0, forward[lines, ends[lines] - 1], 0.0)
+    scales[np.arange(len(emitted))[:, None] >= input_lengths] = 1.0
     with np.errstate(divide="ignore"):                        # ln 0: the text does not fit
-        return np.minimum(np.log(final) + log_scale, 0.0)
+        return np.minimum(np.log(final) + np.log(scales).sum(0), 0.0)
