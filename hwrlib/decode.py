@@ -10,6 +10,8 @@ import numpy as np
 
 from hwrlib.charset import BLANK
 
+TINY = np.finfo(float).tiny   # keeps a sum of nothing from being divided by
+
 
 class Symbol(NamedTuple):
     """One decoded character and the frames it was read from."""
@@ -93,15 +95,15 @@ def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray,
     for line, length in enumerate(input_lengths.tolist()):
         finished.setdefault(length - 1, []).append(line)
     padded = np.zeros((n, states.shape[1] + 2))               # two columns of nothing on the left, to step from
-    forward = padded[:, 2:]
+    forward, one_before, two_before = padded[:, 2:], padded[:, 1:-1], padded[:, :-2]
     forward[:, 0] = 1.0                                       # before the first frame, in the first blank
-    scales, final = np.ones((len(emitted), n)), np.where(ends == 0, 1.0, 0.0)
-    for time, frame in enumerate(emitted):
-        step = (forward + padded[:, 1:-1] + padded[:, :-2] * skippable) * frame
-        scales[time] = step.sum(1) + np.finfo(float).tiny
-        np.divide(step, scales[time][:, None], out=forward)
+    scales, final = np.ones((len(emitted), n, 1)), np.where(ends == 0, 1.0, 0.0)
+    for time, (frame, scale) in enumerate(zip(emitted, scales)):
+        step = (forward + one_before + two_before * skippable) * frame
+        np.add(step.sum(1, keepdims=True), TINY, out=scale)
+        np.divide(step, scale, out=forward)
         if lines := finished.get(time):
             final[lines] = forward[lines, ends[lines]] + np.where(ends[lines] > 0, forward[lines, ends[lines] - 1], 0.0)
-    scales[np.arange(len(emitted))[:, None] >= input_lengths] = 1.0
+    scales[np.arange(len(emitted))[:, None] >= input_lengths] = 1.0                         # frames of the padding
     with np.errstate(divide="ignore"):                        # ln 0: the text does not fit
-        return np.minimum(np.log(final) + np.log(scales).sum(0), 0.0)
+        return np.minimum(np.log(final) + np.log(scales).sum(0)[:, 0], 0.0)
