@@ -85,8 +85,7 @@ def to_grey(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
 def _pil_to_grey(image: Image.Image) -> np.ndarray:
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width} x {image.height} px exceed the limit of {MAX_PIXELS:,} px")
-    if image.format != "JPEG" or "exif" in image.info:
-        image = ImageOps.exif_transpose(image)
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         wide = np.asarray(image, dtype=np.float64)
         return (wide / max(wide.max(), 1) * 255).astype(np.uint8) if wide.max() > 255 else wide.clip(0).astype(np.uint8)
