@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwrlib.charset import BLANK
@@ -103,7 +104,9 @@ class CRNN(nn.Module):
         log_probs = self.classifier(drop_features(frames, dropout)).float().log_softmax(-1)  # (T, N, C)
         if not with_shortcut:
             return log_probs
-        return log_probs, self.shortcut(columns).permute(2, 0, 1).float().log_softmax(-1)
+        # As an image one pixel high: a convolution in one dimension would turn the layout of all features round, twice.
+        shortcut = F.conv2d(columns[:, :, None], self.shortcut.weight[:, :, None], self.shortcut.bias, padding=(0, 1))
+        return log_probs, shortcut[:, :, 0].permute(2, 0, 1).float().log_softmax(-1)
 
     @torch.inference_mode()
     def infer(self, images: np.ndarray, image_widths: np.ndarray) -> np.ndarray:
@@ -152,4 +155,4 @@ class ColumnMax(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        return x.amax(2)
+        return F.max_pool2d(x, (x.shape[2], 1)).squeeze(2)

@@ -28,17 +28,15 @@ class Muon(torch.optim.AdamW):
         lr: of both; a step of Muon is as long as one of AdamW is on average.
         weight_decay: of both.
         momentum: Muon's, Nesterov's way.
-        dtype: in which matrices are made orthogonal; bf16 is precise enough.
     """
 
-    def __init__(self, model: nn.Module, *, lr: float, weight_decay: float, momentum: float = 0.95,
-                 dtype: torch.dtype = torch.float32):
+    def __init__(self, model: nn.Module, *, lr: float, weight_decay: float, momentum: float = 0.95):
         matrices = list(hidden_matrices(model))
         others = [parameter for parameter in model.parameters() if all(parameter is not matrix for matrix in matrices)]
         # Not fused on a GPU: there it would decide by itself, for its own weights alone, which steps of fp16 are skipped.
         super().__init__([{"params": others, "muon": False}, {"params": matrices, "muon": True}], lr=lr,
                          weight_decay=weight_decay, fused=others[0].device.type == "cpu")
-        self.momentum, self.dtype = momentum, dtype
+        self.momentum = momentum
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -52,20 +50,21 @@ class Muon(torch.optim.AdamW):
         self.param_groups = groups
 
     def _step_matrices(self, group: dict) -> None:
+        weights = [weight for weight in group["params"] if weight.grad is not None]
+        for weight in weights:
+            if not self.state[weight]:    # AdamW looks for a "step"
+                self.state[weight] |= {"momentum": torch.zeros_like(weight), "step": torch.zeros(())}
+        gradients = [weight.grad for weight in weights]
+        momenta = [self.state[weight]["momentum"] for weight in weights]
+        torch._foreach_lerp_(momenta, gradients, 1 - self.momentum)
         alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)   # one product for all of a shape
-        for weight in group["params"]:
-            if weight.grad is None:
-                continue
-            state = self.state[weight]
-            if not state:
-                state |= {"momentum": torch.zeros_like(weight), "step": torch.zeros(())}   # AdamW looks for a "step"
-            state["momentum"].lerp_(weight.grad, 1 - self.momentum)
-            matrix = weight.grad.lerp(state["momentum"], self.momentum).flatten(1)
+        for weight, ahead in zip(weights, torch._foreach_lerp(gradients, momenta, self.momentum)):
+            matrix = ahead.flatten(1)
             alike[matrix.shape].append((weight, matrix))
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         for shape, pairs in alike.items():
-            steps = orthogonal(torch.stack([matrix for _, matrix in pairs]), self.dtype)
+            steps = orthogonal(torch.stack([matrix for _, matrix in pairs]))
             for (weight, _), step in zip(pairs, steps):
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(step.reshape(weight.shape), alpha=-group["lr"] * ADAMW_STEP * max(shape) ** 0.5)
 
 
@@ -78,21 +77,26 @@ def hidden_matrices(model: nn.Module) -> Iterator[nn.Parameter]:
             yield from (weight for name, weight in module.named_parameters() if name.startswith("weight"))
 
 
-def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def orthogonal(matrices: Tensor) -> Tensor:
     """The nearest orthogonal matrix to each, nearly: all singular values become 0.7 to 1.2.
+
+    Newton and Schulz's iteration multiplies X by a polynomial of X Xᵀ, again and again. Such polynomials commute, so here only
+    their small square product is kept, and X is multiplied once, at the end.
 
     Args:
         matrices: (B, m, n).
-        dtype: to compute in.
     Returns:
-        (B, m, n), of the type given.
-    Source: Newton and Schulz's iteration, without a decomposition, with Jordan's coefficients.
+        (B, m, n).
+    Source: Jordan's coefficients, in the Gram form of Zhang et al., *Gram Newton-Schulz* (2026).
     """
-    wide = matrices.mT if matrices.shape[1] > matrices.shape[2] else matrices
-    x = (wide / wide.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None]).to(dtype)
-    for _ in range(ITERATIONS):
-        square = torch.bmm(x, x.mT)
-        polynomial = torch.bmm(square, square).mul_(QUINTIC).add_(square, alpha=CUBIC)
+    wide = (matrices.mT if matrices.shape[1] > matrices.shape[2] else matrices).contiguous()
+    wide = wide / wide.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None]
+    gram, product = torch.bmm(wide, wide.mT), None
+    for iteration in range(ITERATIONS):
+        polynomial = torch.baddbmm(gram, gram, gram, beta=CUBIC, alpha=QUINTIC)
         polynomial.diagonal(dim1=1, dim2=2).add_(LINEAR)
-        x = torch.bmm(polynomial, x)
-    return (x.mT if wide is not matrices else x).to(matrices.dtype)
+        product = polynomial if product is None else torch.bmm(polynomial, product)
+        if iteration < ITERATIONS - 1:
+            gram = torch.bmm(polynomial, torch.bmm(gram, polynomial))
+    steps = torch.bmm(product, wide)
+    return steps if matrices.shape == steps.shape else steps.mT

@@ -201,15 +201,10 @@ def build_model(config: TrainConfig, num_classes: int) -> CRNN:
     return CRNN(num_classes, width=config.width, hidden=config.hidden, layers=config.layers, dropout=config.dropout)
 
 
-def build_optimizer(config: TrainConfig, model: nn.Module, *, half: bool = False) -> torch.optim.Optimizer:
-    """The optimizer that a configuration asks for.
-
-    Args:
-        half: whether the hardware multiplies bf16 fast.
-    """
+def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer that a configuration asks for."""
     if config.optimizer == "muon":
-        return Muon(model, lr=config.learning_rate, weight_decay=config.weight_decay,
-                    dtype=torch.bfloat16 if half else torch.float32)
+        return Muon(model, lr=config.learning_rate, weight_decay=config.weight_decay)
     return torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
                              fused=next(model.parameters()).device.type in ("cpu", "cuda"))
 
@@ -258,7 +253,7 @@ def start(config: TrainConfig, charset: Charset, batches: int) -> Training:
         checkpoint.start_from(config.start_from, model, charset)
     model = model.to(accelerator.device)
     averaged = AveragedModel(model, multi_avg_fn=ema_update(config.ema), use_buffers=True) if config.ema else None
-    optimizer = build_optimizer(config, model, half=accelerator.mixed_precision == "bf16")
+    optimizer = build_optimizer(config, model)
     steps = config.epochs * math.ceil(math.ceil(batches / accelerator.num_processes) / config.accumulation)
     model, optimizer = accelerator.prepare(model, optimizer)
     scheduler = LambdaLR(optimizer, lambda step: learning_rate_at(step, total=steps, warmup=config.warmup,

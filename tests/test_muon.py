@@ -8,17 +8,15 @@ from hwrlib.muon import Muon, hidden_matrices, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 24, 100), (2, 100, 24)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_orthogonal_keeps_directions_and_evens_their_lengths(shape, dtype):
+def test_orthogonal_keeps_directions_and_evens_their_lengths(shape):
     torch.manual_seed(0)
     matrices = torch.randn(shape)
     u, _, vh = torch.linalg.svd(matrices, full_matrices=False)
-    evened = u.mT @ orthogonal(matrices, dtype) @ vh.mT              # diagonal: the same directions
+    evened = u.mT @ orthogonal(matrices) @ vh.mT              # diagonal: the same directions
     values = evened.diagonal(dim1=1, dim2=2)
-    assert orthogonal(matrices, dtype).dtype == torch.float32
     rank = values.shape[1]
     assert values[:, :rank // 2].min() > 0.6 and values.max() < 1.3   # the smallest of a square matrix may lag behind
-    assert (evened - torch.diag_embed(values)).abs().max() < (0.1 if dtype == torch.bfloat16 else 0.01)
+    assert (evened - torch.diag_embed(values)).abs().max() < 0.001
 
 
 def test_orthogonal_of_zeros_is_zeros():
