@@ -59,17 +59,19 @@ class PlainTraining:
         self.batches = chain.from_iterable(repeat(loader))
         self.charset = Charset.from_texts(data.texts)
         torch.manual_seed(0)
-        self.model = CRNN.baseline(len(self.charset))
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = CRNN.baseline(len(self.charset)).to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-4)
 
     def steps(self, count: int) -> None:
         """Train on this many batches."""
         self.model.train()
-        widths = torch.full((BATCH,), WIDTH)
+        widths = torch.full((BATCH,), WIDTH, device=self.device)
         for images, texts in islice(self.batches, count):
             targets = [torch.tensor(self.charset.encode(text)) for text in texts]
-            loss = F.ctc_loss(self.model(images, widths), torch.cat(targets), self.model.output_lengths(widths),
-                              torch.tensor([len(target) for target in targets]), zero_infinity=True)
+            loss = F.ctc_loss(self.model(images.to(self.device), widths), torch.cat(targets).to(self.device),
+                              self.model.output_lengths(widths), torch.tensor([len(target) for target in targets]),
+                              zero_infinity=True)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -85,7 +87,8 @@ class PlainTraining:
     def read(self, path: str | Path) -> str:
         """The text of one image file."""
         self.model.eval()
-        best = self.model(to_tensor(path)[None], torch.tensor([WIDTH])).argmax(-1)[:, 0]
+        image, width = to_tensor(path)[None].to(self.device), torch.tensor([WIDTH], device=self.device)
+        best = self.model(image, width).argmax(-1)[:, 0]
         return self.charset.decode([int(index) for index in torch.unique_consecutive(best) if index])
 
     def validation_cer(self) -> float:

@@ -29,6 +29,7 @@ lines = LineDataset(sys.argv[1], "train")
 charset = Charset.from_texts(lines.texts)
 loader = train_loader(lines, charset, batch_size=16)
 training = start(TrainConfig(), charset, len(loader))
+loader = training.accelerator.prepare(loader)
 began = time.perf_counter()
 for _, batch in zip(range(int(sys.argv[2])), loader):
     _train_step(training, batch)"""

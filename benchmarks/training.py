@@ -1,5 +1,6 @@
 """Training throughput: images a second against the plain loop, and where a step's time goes."""
 
+import math
 import time
 from statistics import median
 from typing import Any
@@ -12,7 +13,7 @@ from benchmarks.plain import PlainTraining
 from hwrlib.augmentation import augment
 from hwrlib.charset import Charset
 from hwrlib.config import TrainConfig
-from hwrlib.data import LineDataset, train_loader
+from hwrlib.data import LineDataset, ResidentLines, train_loader, with_room_for
 from hwrlib.train import Training, _train_step, ctc_loss, normalisation_of, start
 from hwrlib.transforms import normalise, to_grey
 
@@ -24,8 +25,10 @@ def training_throughput(data: str, params: str) -> dict[str, Any]:
     config = TrainConfig.from_dict({**TrainConfig.from_yaml(params).as_dict(), "data": data})
     lines = LineDataset(data, "train", normalisation_of(config))
     charset = Charset.from_texts(lines.texts)
-    loader = train_loader(lines, charset, batch_size=config.batch_size)
-    training, plain = start(config, charset, len(loader)), PlainTraining(data)
+    training, plain = start(config, charset, math.ceil(len(lines) / config.batch_size)), PlainTraining(data)
+    device = with_room_for([lines], training.accelerator.device)
+    loader = training.accelerator.prepare(train_loader(ResidentLines([lines], charset, device) if device else lines, charset,
+                                                       batch_size=config.batch_size))
     batches = _first_batches(loader, STEPS)
     images = sum(len(batch.texts) for batch in batches)
 
@@ -73,7 +76,7 @@ def _stages(training: Training, loader, batches: list) -> dict[str, float]:
     source = iter(loader)
     for _ in batches:
         batch = timed("load", lambda: next(source))
-        images = timed("augment", lambda: augment(batch.images.to(training.accelerator.device), config.augment))
+        images = timed("augment", lambda: augment(batch.images, config.augment))
         widths = batch.image_widths
         outputs = timed("forward", lambda: training.model(images, widths, with_shortcut=True))
         lengths = model.output_lengths(widths)

@@ -8,7 +8,7 @@ memory costs nothing but disk, and an epoch never decodes an image. Its name hol
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -17,14 +17,15 @@ from uuid import uuid4
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 from tqdm.auto import tqdm
 
-from hwrlib.charset import Charset
-from hwrlib.collate import Sample, ctc_collate
+from hwrlib.charset import BLANK, Charset
+from hwrlib.collate import Batch, Sample, ctc_collate
 from hwrlib.files import explained, replacing
 from hwrlib.labels import has_control, is_special, read_decisions, read_labels
-from hwrlib.transforms import Normalisation, normalise
+from hwrlib.transforms import Normalisation, normalise, padded_width
 
 CACHE_VERSION = 2
 MAX_BROKEN_SHARE = 0.05   # of a split's images may be unreadable; more, and the data set itself is at fault
@@ -62,7 +63,7 @@ class LineDataset(Dataset):
         special = labels["IDENTITY"].map(is_special)
         self.skipped = [Skipped(name, "special label") for name in labels["FILENAME"][special]]
         self.names, self.texts = labels["FILENAME"][~special].tolist(), labels["IDENTITY"][~special].tolist()
-        self._offsets, self._widths, broken = self._open_cache()
+        self.offsets, self._widths, broken = self._open_cache()
         self._leave_out(broken)
         self._ink = None
 
@@ -70,14 +71,19 @@ class LineDataset(Dataset):
         return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
-        if self._ink is None:   # opened late, so that worker processes map the file themselves
-            self._ink = np.memmap(self._cache_path, np.uint8, mode="r")
-        height, width, offset = self.normalisation.height, int(self._widths[index]), int(self._offsets[index])
-        ink = np.array(self._ink[offset:offset + height * width]).reshape(height, width)
+        height, width, offset = self.normalisation.height, int(self._widths[index]), int(self.offsets[index])
+        ink = np.array(self.ink[offset:offset + height * width]).reshape(height, width)
         return Sample(ink, self.texts[index], self.names[index])
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_ink": None}
+
+    @property
+    def ink(self) -> np.ndarray:
+        """The cache, a flat array mapped from its file: line ``i`` begins at ``offsets[i]``, row by row."""
+        if self._ink is None:   # opened late, so that worker processes map the file themselves
+            self._ink = np.memmap(self._cache_path, np.uint8, mode="c")   # copy on write: the file is never changed
+        return self._ink
 
     @property
     def widths(self) -> np.ndarray:
@@ -93,7 +99,7 @@ class LineDataset(Dataset):
         gone = np.setdiff1d(np.arange(len(self)), indices)
         self.skipped += [Skipped(self.names[i], reason) for i in gone]
         self.names, self.texts = [self.names[i] for i in indices], [self.texts[i] for i in indices]
-        self._offsets, self._widths = self._offsets[indices], self._widths[indices]
+        self.offsets, self._widths = self.offsets[indices], self._widths[indices]
 
     def correct(self, path: str | Path) -> None:
         """Apply a person's decisions on suspect labels: an accepted reading becomes the label, a dropped line goes.
@@ -137,7 +143,7 @@ class LineDataset(Dataset):
             raise ValueError(f"{self.folder / (self.split + '.csv')}: no labelled line in this split")
         self.skipped += [Skipped(self.names[i], reason) for i, reason in broken.items()]
         self.names, self.texts = [self.names[i] for i in good], [self.texts[i] for i in good]
-        self._offsets, self._widths = self._offsets[good], self._widths[good]
+        self.offsets, self._widths = self.offsets[good], self._widths[good]
 
     # The cache -----------------------------------------------------------------------------------------------------
 
@@ -233,6 +239,52 @@ class JoinedLines(ConcatDataset):
         return np.concatenate([lines.widths for lines in self.datasets])
 
 
+class ResidentLines(Dataset):
+    """Lines whose ink lies in a device's memory, all of it, where one gather makes a batch of them.
+
+    A GPU trains on more lines a second than a processor can put together. A DataLoader asks for whole batches of this;
+    they hold what :func:`hwrlib.collate.ctc_collate` would make of the same lines.
+
+    Args:
+        parts: sets of lines of one height, one after the other.
+        charset: classes of the characters; others are left out of the targets.
+        device: in whose memory the lines are kept.
+    """
+
+    def __init__(self, parts: Sequence[LineDataset], charset: Charset, device: torch.device):
+        self.device, self.height = device, parts[0].normalisation.height
+        self.texts, self.names = [text for part in parts for text in part.texts], [n for part in parts for n in part.names]
+        self.widths = np.concatenate([part.widths for part in parts])
+        begins = np.cumsum([0] + [len(part.ink) for part in parts])
+        self._ink = torch.empty(int(begins[-1]), dtype=torch.uint8, device=device)
+        for part, begin in zip(parts, begins):
+            self._ink[begin:begin + len(part.ink)] = torch.from_numpy(part.ink)
+        self._offsets = torch.from_numpy(np.concatenate([part.offsets + b for part, b in zip(parts, begins)])).to(device)
+        encoded = [torch.tensor(charset.encode(text, skip_missing=True), dtype=torch.int64) for text in self.texts]
+        self._lengths = np.array([len(classes) for classes in encoded])
+        self._targets = nn.utils.rnn.pad_sequence(encoded, batch_first=True, padding_value=BLANK).to(device)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        lines = torch.tensor(indices, device=self.device)
+        widths, lengths = torch.from_numpy(self.widths[indices]), torch.from_numpy(self._lengths[indices])
+        on_device = widths.to(self.device)[:, None, None, None]
+        y = torch.arange(self.height, device=self.device)[:, None]
+        x = torch.arange(padded_width(int(widths.max())), device=self.device)
+        places = self._offsets[lines, None, None, None] + y * on_device + torch.minimum(x, on_device - 1)   # (N, 1, H, W)
+        return Batch(self._ink[places] * (x < on_device), widths, self._targets[lines, :int(lengths.max())], lengths,
+                     tuple(self.texts[i] for i in indices), tuple(self.names[i] for i in indices))
+
+
+def with_room_for(parts: Sequence[LineDataset], device: torch.device) -> torch.device | None:
+    """The device, if it is a GPU whose free memory holds these lines twice."""
+    if device.type != "cuda" or 2 * sum(len(part.ink) for part in parts) > torch.cuda.mem_get_info(device)[0]:
+        return None
+    return device
+
+
 class BucketSampler(Sampler[list[int]]):
     """Batches of lines of like width, in an order that depends on the seed and the epoch alone.
 
@@ -272,17 +324,26 @@ class BucketSampler(Sampler[list[int]]):
         yield from batches[self.start:]
 
 
-def train_loader(dataset: LineDataset | JoinedLines, charset: Charset, *, batch_size: int, seed: int = 0,
+def train_loader(dataset: LineDataset | JoinedLines | ResidentLines, charset: Charset, *, batch_size: int, seed: int = 0,
                  workers: int = 0) -> DataLoader:
     """Shuffled batches of like width; ``loader.batch_sampler.begin_at`` chooses the order."""
-    return DataLoader(dataset, batch_sampler=BucketSampler(dataset.widths, batch_size, seed=seed), num_workers=workers,
-                      collate_fn=partial(ctc_collate, charset=charset), pin_memory=torch.cuda.is_available(),
-                      persistent_workers=False)
+    return _loader(dataset, charset, BucketSampler(dataset.widths, batch_size, seed=seed), workers)
 
 
-def eval_loader(dataset: LineDataset, charset: Charset, *, batch_size: int = 64, workers: int = 0) -> DataLoader:
+def eval_loader(dataset: LineDataset | ResidentLines, charset: Charset, *, batch_size: int = 64, workers: int = 0
+                ) -> DataLoader:
     """Every line once, sorted by width so that batches hold little padding."""
     order = np.argsort(dataset.widths, kind="stable")
     batches = [order[i:i + batch_size].tolist() for i in range(0, len(order), batch_size)]
-    return DataLoader(dataset, batch_sampler=batches, num_workers=workers,
-                      collate_fn=partial(ctc_collate, charset=charset), pin_memory=torch.cuda.is_available())
+    return _loader(dataset, charset, batches, workers)
+
+
+def _loader(dataset: Dataset, charset: Charset, batches: Iterable[list[int]], workers: int) -> DataLoader:
+    if isinstance(dataset, ResidentLines):   # its batches are whole, and on the device
+        return DataLoader(dataset, batch_sampler=batches, collate_fn=_as_it_is)
+    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, collate_fn=partial(ctc_collate, charset=charset),
+                      pin_memory=torch.cuda.is_available())
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

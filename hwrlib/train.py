@@ -38,7 +38,7 @@ from hwrlib.augmentation import augment
 from hwrlib.charset import BLANK, Charset
 from hwrlib.collate import Batch
 from hwrlib.config import TrainConfig
-from hwrlib.data import JoinedLines, LineDataset, eval_loader, train_loader
+from hwrlib.data import JoinedLines, LineDataset, ResidentLines, eval_loader, train_loader, with_room_for
 from hwrlib.decode import greedy_decode
 from hwrlib.files import explained, replacing
 from hwrlib.metrics import Scores, score
@@ -416,9 +416,7 @@ def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool 
     untrained = build_model(config, len(charset))
     for part in parts:
         drop_untrainable(part, charset, untrained)
-    train_set = JoinedLines(parts)
-    loader = train_loader(train_set, charset, batch_size=config.batch_size, seed=config.seed, workers=config.workers)
-    training = start(config, charset, len(loader))
+    training = start(config, charset, math.ceil(sum(map(len, parts)) / config.batch_size))
     training.labels = hashlib.sha1(repr([(part.names, part.texts) for part in parts]).encode()).hexdigest()
     if resume and (folder / checkpoint.RESUME).is_file():
         training.restore(checkpoint.load_safely(folder / checkpoint.RESUME, device=training.accelerator.device),
@@ -426,8 +424,12 @@ def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool 
     if training.accelerator.is_main_process:
         with replacing(folder / "config.json") as file:
             file.write(json.dumps(config.as_dict(), indent=2).encode())
-    validation_loader = eval_loader(validation_set, charset, workers=config.workers)
-    return _run_epochs(training, folder, loader, validation_loader, on_epoch)
+    if device := with_room_for([*parts, validation_set], training.accelerator.device):
+        train_lines, validation_lines = (ResidentLines(each, charset, device) for each in (parts, [validation_set]))
+    else:
+        train_lines, validation_lines = JoinedLines(parts), validation_set
+    loader = train_loader(train_lines, charset, batch_size=config.batch_size, seed=config.seed, workers=config.workers)
+    return _run_epochs(training, folder, loader, eval_loader(validation_lines, charset, workers=config.workers), on_epoch)
 
 
 def split_sets(config: TrainConfig) -> tuple[LineDataset, LineDataset]:

@@ -5,10 +5,11 @@ import pickle
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from hwrlib import data
 from hwrlib.charset import Charset
-from hwrlib.data import BucketSampler, LineDataset, eval_loader, train_loader
+from hwrlib.data import BucketSampler, JoinedLines, LineDataset, ResidentLines, eval_loader, train_loader, with_room_for
 from hwrlib.transforms import Normalisation, normalise
 
 SIZES = Normalisation(height=16, max_width=64, min_width=16)
@@ -194,3 +195,26 @@ def test_evaluation_loader_gives_every_line_once_by_width(folder):
     assert sorted(name for batch in batches for name in batch.names) == opened(folder).names
     widths = np.concatenate([batch.image_widths for batch in batches])
     assert (np.diff(widths) >= 0).all()
+
+
+def test_resident_lines_make_the_batches_that_collating_makes(folder, tmp_path, write_split):
+    write_split(tmp_path / "more", "train", ["ELLE", "A", "OLENA", "NÉ"] * 3)
+    parts = [opened(folder), opened(tmp_path / "more")]
+    parts[0].keep(np.array([3, 1, 4, 15, 9, 2, 6, 5]), "for this test")
+    charset = Charset("AELNO")
+    resident = ResidentLines(parts, charset, torch.device("cpu"))
+    loaders = [train_loader(lines, charset, batch_size=6, seed=2) for lines in (JoinedLines(parts), resident)]
+    collated, gathered = (list(loader) for loader in loaders)
+    assert len(collated) == len(gathered) == 4 and len(resident) == 20
+    for one, other in zip(collated, gathered):
+        for name, ours, theirs in zip(one._fields, one, other):
+            assert torch.equal(ours, theirs) and ours.dtype == theirs.dtype if isinstance(ours, torch.Tensor) else (
+                ours == theirs), name
+
+
+def test_only_a_gpu_with_room_keeps_the_lines(folder, monkeypatch):
+    lines, gpu = opened(folder), torch.device("cuda")
+    assert with_room_for([lines], torch.device("cpu")) is None
+    for free, device in ((2 * len(lines.ink) - 1, None), (2 * len(lines.ink), gpu)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10**12))
+        assert with_room_for([lines], gpu) == device

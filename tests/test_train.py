@@ -123,6 +123,13 @@ def test_the_seed_decides_the_weights(tiny, tmp_path):
     assert same(a, b) and not same(a, c)
 
 
+def test_lines_in_the_device_s_memory_give_the_same_weights(run, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "with_room_for", lambda parts, device: device)
+    resident = fit(tiny(), tmp_path / "resident")
+    assert same(weights_of(resident.folder / "best_model.pth"), weights_of(run.folder / "best_model.pth"))
+    assert resident.history["validation_cer"].tolist() == run.history["validation_cer"].tolist()
+
+
 def test_every_precision_in_one_process(tiny, tmp_path):
     for precision in ("fp32", "bf16", "auto", "fp32"):
         run = fit(tiny(epochs=1, train_limit=16, precision=precision),
