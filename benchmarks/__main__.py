@@ -3,6 +3,7 @@
     python -m benchmarks                            # the embedded set, a quarter of an hour
     python -m benchmarks --data data/kaggle --recipes notebooks/params/names_fast.yaml notebooks/params/names.yaml
     python -m benchmarks --only scale --sizes 1000 10000 100000 331000
+    python -m benchmarks --only reading accuracy --calamari FOLDER    # how to make it: benchmarks/calamari.py
 """
 
 import argparse
@@ -15,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.accuracy import time_to_accuracy
+from benchmarks.calamari import Calamari
 from benchmarks.measure import describe_machine, machine_limits
 from benchmarks.reading import reading_throughput
 from benchmarks.scale import scale
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("--weights", default="names", help="shipped weights to read with")
     parser.add_argument("--sizes", nargs="+", type=int, default=[1000, 10_000], help="images of the sets that `scale` makes")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to run")
+    parser.add_argument("--calamari", metavar="FOLDER", help="a virtual environment with Calamari OCR to compare with")
     parser.add_argument("--out", default="runs/bench.json")
     arguments = parser.parse_args()
     if arguments.data == TrainConfig().data:
@@ -42,11 +45,12 @@ def main() -> None:
                                "machine": describe_machine(), "limits": machine_limits()}
     show("machine", {**results["machine"], **results["limits"]})
     with tempfile.TemporaryDirectory(dir=Path(arguments.data).resolve().parent) as work:   # hard links need the same disk
+        calamari = Calamari(arguments.calamari, arguments.data, Path(work) / "calamari") if arguments.calamari else None
         parts = {
             "training": lambda: training_throughput(arguments.data, arguments.recipes[-1]),
-            "reading": lambda: reading_throughput(arguments.data, arguments.weights),
+            "reading": lambda: reading_throughput(arguments.data, arguments.weights, calamari=calamari),
             "scale": lambda: scale(arguments.data, arguments.sizes, Path(work)),
-            "accuracy": lambda: time_to_accuracy(arguments.data, arguments.recipes, Path(work) / "runs")}
+            "accuracy": lambda: time_to_accuracy(arguments.data, arguments.recipes, Path(work) / "runs", calamari)}
         for part in [part for part in PARTS if part in arguments.only]:
             results[part] = parts[part]()
             show(part, results[part])

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.calamari import Calamari
 from benchmarks.measure import alternate, percentile
 from benchmarks.plain import PlainTraining
 from hwrlib import Recognizer
@@ -16,8 +17,8 @@ from hwrlib.recognizer import find_images
 COLD = "import sys; from hwrlib import Recognizer; Recognizer.pretrained(sys.argv[1]).read(sys.argv[2])"
 
 
-def reading_throughput(data: str, weights: str, count: int = 512) -> dict[str, Any]:
-    """Images a second with the shipped weights, by each runtime, against the plain loop and docTR; latencies."""
+def reading_throughput(data: str, weights: str, count: int = 512, calamari: Calamari | None = None) -> dict[str, Any]:
+    """Images a second with the shipped weights, by each runtime, against the plain loop, docTR and Calamari; latencies."""
     paths = list(islice(cycle(find_images(Path(data) / "validation")), count))
     few = paths[:max(count // 8, 1)]
     onnx, plain = Recognizer.pretrained(weights), PlainTraining(data)
@@ -29,6 +30,9 @@ def reading_throughput(data: str, weights: str, count: int = 512) -> dict[str, A
         ways["docTR crnn_mobilenet_v3_small"] = (lambda: doctr(few), len(few))
     seconds = alternate({name: way for name, (way, _) in ways.items()}, repeats=3)
     rates = {name: images / seconds[name] for name, (_, images) in ways.items()}
+    if calamari:   # after one second of training: it reads no slower for reading wrong
+        calamari.train_for(1)
+        rates["Calamari"] = calamari.images_per_second(paths * 4)
     single = [_seconds(lambda: onnx.read(path)) for path in few]
     cold = [_seconds(lambda: subprocess.run([sys.executable, "-c", COLD, weights, few[0]], check=True)) for _ in range(3)]
     fastest = max(rate for name, rate in rates.items() if name.startswith("hwrlib"))
