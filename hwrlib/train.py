@@ -292,7 +292,8 @@ def _train_step(training: Training, batch: Batch) -> None:
     images = augment(batch.images, config.augment)
     loss = _batch_loss(training, images, batch)
     training.losses.append(float(loss.detach()))
-    if not math.isfinite(training.losses[-1]):
+    # One process that skipped its backward pass alone would leave the others waiting for its gradients.
+    if accelerator.gather(loss.detach().isfinite().logical_not()).any():
         return _count_bad_step(training, batch)
     training.bad_steps = 0
     accelerator.backward(loss)
