@@ -1,7 +1,7 @@
 """``make bench``: how fast this machine trains and reads, printed as tables and written as JSON.
 
     python -m benchmarks                            # the embedded set, a quarter of an hour
-    python -m benchmarks --data data/kaggle --recipes notebooks/params/names_fast.yaml notebooks/params/names.yaml
+    python -m benchmarks --data data/kaggle --recipes notebooks/params/fast.yaml notebooks/params/names.yaml
     python -m benchmarks --only scale --sizes 1000 10000 100000 331000
     python -m benchmarks --only reading accuracy --calamari FOLDER    # how to make it: benchmarks/calamari.py
 """

@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
+
 from benchmarks.calamari import Calamari
 from benchmarks.measure import alternate, percentile
 from benchmarks.plain import PlainTraining
@@ -22,7 +24,7 @@ def reading_throughput(data: str, weights: str, count: int = 512, calamari: Cala
     paths = list(islice(cycle(find_images(Path(data) / "validation")), count))
     few = paths[:max(count // 8, 1)]
     onnx, plain = Recognizer.pretrained(weights), PlainTraining(data)
-    torch_reader = Recognizer.pretrained(weights, device="cpu")
+    torch_reader = Recognizer.pretrained(weights, device="cuda" if torch.cuda.is_available() else "cpu")
     ways = {"hwrlib, ONNX Runtime": (lambda: onnx.read(paths), count),
             "hwrlib, torch": (lambda: torch_reader.read(paths), count),
             "plain loop": (lambda: [plain.read(path) for path in few], len(few))}
