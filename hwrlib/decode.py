@@ -10,6 +10,7 @@ import numpy as np
 
 from hwrlib.charset import BLANK
 
+SCALED_EACH = 4               # frames: far fewer than probabilities could underflow in
 TINY = np.finfo(float).tiny   # keeps a sum of nothing from being divided by
 
 
@@ -80,7 +81,7 @@ def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray,
         texts: N texts as class indices.
     Returns:
         (N,) natural logarithms; minus infinity for a text that does not fit its frames, or below e^-700 of what does.
-    Source: the forward recursion of Graves et al. (2006), section 4.1, scaled in each frame so that it cannot underflow.
+    Source: the forward recursion of Graves et al. (2006), section 4.1, scaled every few frames so that it cannot underflow.
     """
     n, most = len(texts), max(map(len, texts), default=0)
     states = np.full((n, 2 * most + 1), BLANK)                # blank, first character, blank, second, ..., blank
@@ -100,8 +101,10 @@ def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray,
     scales, final = np.ones((len(emitted), n, 1)), np.where(ends == 0, 1.0, 0.0)
     for time, (frame, scale) in enumerate(zip(emitted, scales)):
         step = (forward + one_before + two_before * skippable) * frame
-        np.add(step.sum(1, keepdims=True), TINY, out=scale)
-        np.divide(step, scale, out=forward)
+        if time % SCALED_EACH == 0:
+            np.add(step.sum(1, keepdims=True), TINY, out=scale)
+            step /= scale
+        forward[:] = step
         if lines := finished.get(time):
             final[lines] = forward[lines, ends[lines]] + np.where(ends[lines] > 0, forward[lines, ends[lines] - 1], 0.0)
     scales[np.arange(len(emitted))[:, None] >= input_lengths] = 1.0                         # frames of the padding
