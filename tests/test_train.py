@@ -130,6 +130,21 @@ def test_lines_in_the_device_s_memory_give_the_same_weights(run, tiny, tmp_path,
     assert resident.history["validation_cer"].tolist() == run.history["validation_cer"].tolist()
 
 
+def test_a_compiled_training_is_the_same_but_for_rounding(tiny, monkeypatch):
+    real = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **options: real(module, backend="aot_eager", **options))
+    losses, names = [], []
+    for compiled in (False, True):
+        torch._dynamo.utils.counters.clear()
+        training, loader = begun(tiny(compile=compiled, precision="fp32"), count=40)
+        train_one_epoch(training, loader)
+        losses.append(training.losses)
+        names.append(list(training.plain_model.state_dict()))
+        evaluate(training.best_model, eval_loader(loader.dataset, CHARSET), CHARSET)
+        assert (torch._dynamo.utils.counters["frames"]["ok"] > 0) == compiled
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3) and names[0] == names[1]
+
+
 def test_every_precision_in_one_process(tiny, tmp_path):
     for precision in ("fp32", "bf16", "auto", "fp32"):
         run = fit(tiny(epochs=1, train_limit=16, precision=precision),
