@@ -47,7 +47,7 @@ class TrainConfig:
     ema: float = 0.997             # decay of the moving average of the weights that is evaluated and saved; 0: none
     augment: float = 0.2           # strength of the augmentation; 0: none, 0.5: for a quarter of an hour, 1: for hours
     precision: str = "auto"        # "fp32", "bf16", "fp16"; auto: bf16 where the hardware multiplies it fast
-    compile: bool = False          # the convolutions by torch.compile, for a GPU; two CPU cores gain nothing by it
+    compiled: bool = False         # the convolutions by torch.compile, for a GPU; CPUs gain nothing
     patience: int = 0              # stop after this many epochs without a better validation CER; 0: never
     workers: int = 0               # processes that load batches; 0: the main one (the cache makes that fast)
     train_limit: int = 0           # train on this many images of `data`, drawn at random; 0: all

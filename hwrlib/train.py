@@ -255,8 +255,8 @@ def start(config: TrainConfig, charset: Charset, batches: int) -> Training:
     averaged = AveragedModel(model, multi_avg_fn=ema_update(config.ema), use_buffers=True) if config.ema else None
     optimizer = build_optimizer(config, model)
     steps = config.epochs * math.ceil(math.ceil(batches / accelerator.num_processes) / config.accumulation)
-    if config.compile:
-        model.cnn.compile(dynamic=True)     # batches have few heights, but many widths
+    if config.compiled:
+        model.cnn.compile(dynamic=True)     # batches have one height, but many widths
     model, optimizer = accelerator.prepare(model, optimizer)
     scheduler = LambdaLR(optimizer, lambda step: learning_rate_at(step, total=steps, warmup=config.warmup,
                                                                   schedule=config.schedule))

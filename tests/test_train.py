@@ -136,7 +136,7 @@ def test_a_compiled_training_is_the_same_but_for_rounding(tiny, monkeypatch):
     losses, names = [], []
     for compiled in (False, True):
         torch._dynamo.utils.counters.clear()
-        training, loader = begun(tiny(compile=compiled, precision="fp32"), count=40)
+        training, loader = begun(tiny(compiled=compiled, precision="fp32"), count=40)
         train_one_epoch(training, loader)
         losses.append(training.losses)
         names.append(list(training.plain_model.state_dict()))
