@@ -10,12 +10,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import alternate
 from benchmarks.plain import PlainTraining
-from hwrlib.augmentation import augment
+from hwrlib.augment import augment
 from hwrlib.charset import Charset
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset, ResidentLines, train_loader, with_room_for
 from hwrlib.train import Training, _train_step, ctc_loss, normalisation_of, start
-from hwrlib.transforms import normalise, to_grey
+from hwrlib.images import normalise, to_grey
 
 STEPS = 20
 

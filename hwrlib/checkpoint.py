@@ -16,7 +16,7 @@ import torch
 from hwrlib.charset import BLANK, Charset
 from hwrlib.files import replacing
 from hwrlib.model import CRNN
-from hwrlib.transforms import Normalisation
+from hwrlib.images import Normalisation
 from hwrlib.weights import SHIPPED
 
 FORMAT = "hwrlib-1"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hwrlib.charset import BLANK, Charset
-from hwrlib.transforms import pad
+from hwrlib.images import pad
 
 
 class Sample(NamedTuple):

@@ -25,7 +25,7 @@ from hwrlib.charset import BLANK, Charset
 from hwrlib.collate import Batch, Sample, ctc_collate
 from hwrlib.files import explained, replacing
 from hwrlib.labels import has_control, is_special, read_decisions, read_labels
-from hwrlib.transforms import Normalisation, normalise, padded_width
+from hwrlib.images import Normalisation, normalise, padded_width
 
 CACHE_VERSION = 2
 MAX_BROKEN_SHARE = 0.05   # of a split's images may be unreadable; more, and the data set itself is at fault

@@ -20,7 +20,7 @@ from hwrlib.files import replacing
 from hwrlib.lstm import BiLSTM
 from hwrlib.model import FULL_INK, CRNN, ColumnMax, ResidualBlock
 from hwrlib.onnx_model import FORMAT
-from hwrlib.transforms import Normalisation
+from hwrlib.images import Normalisation
 
 OPSET = 17
 LSTM_GATES = (0, 3, 1, 2)   # torch stacks the gates input, forget, cell, output; ONNX input, output, forget, cell

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 
 from hwrlib.charset import Charset
-from hwrlib.transforms import Normalisation
+from hwrlib.images import Normalisation
 
 FORMAT = "hwrlib-onnx-1"
 

@@ -26,7 +26,7 @@ from hwrlib.labels import SPLITS, has_control, is_special, parse_labels, read_la
 
 IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 IMAGE_LIMIT = 20 * MB      # bytes of one image file
-PIXEL_LIMIT = 50_000_000   # of one image; the same as in `transforms`
+PIXEL_LIMIT = 50_000_000   # of one image; the same as in `images`
 TABLE_LIMIT = 200 * MB     # bytes of one CSV
 HOW_TO_REPLACE = "to replace it: --overwrite, or OVERWRITE=1 after make kaggle"
 

@@ -17,7 +17,7 @@ from PIL import Image
 from hwrlib.charset import Charset
 from hwrlib.decode import Symbol, greedy_symbols, text_log_probabilities
 from hwrlib.files import explained
-from hwrlib.transforms import Normalisation, Normalised, normalise, pad
+from hwrlib.images import Normalisation, Normalised, normalise, pad
 from hwrlib.weights import SHIPPED
 
 if TYPE_CHECKING:   # imported where it is used: an ONNX model is read without torch, whose import takes seconds

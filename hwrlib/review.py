@@ -10,7 +10,7 @@ from PIL import Image
 
 from hwrlib.audit import save_suspects
 from hwrlib.labels import is_special
-from hwrlib.transforms import to_grey
+from hwrlib.images import to_grey
 
 HEIGHT = 72   # px at which an image is shown
 

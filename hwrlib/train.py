@@ -34,7 +34,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
 from hwrlib import checkpoint
-from hwrlib.augmentation import augment
+from hwrlib.augment import augment
 from hwrlib.charset import BLANK, Charset
 from hwrlib.collate import Batch
 from hwrlib.config import TrainConfig
@@ -44,7 +44,7 @@ from hwrlib.files import explained, replacing
 from hwrlib.metrics import Scores, score
 from hwrlib.model import CRNN, multiplies_bf16
 from hwrlib.muon import Muon
-from hwrlib.transforms import Normalisation
+from hwrlib.images import Normalisation
 
 # Set before torch starts its threads, which inherit it: gradients of near-certain frames are so small that a CPU would
 # treat them digit by digit; as zeros they make a step a quarter faster and change nothing.

@@ -29,7 +29,7 @@ from hwrlib.model import CRNN
 from hwrlib.onnx_model import OnnxModel
 from hwrlib.prepare import prepare_kaggle, prepare_own
 from hwrlib.train import fit
-from hwrlib.transforms import Normalisation, normalise
+from hwrlib.images import Normalisation, normalise
 
 SIZES = Normalisation(height=16, max_width=64, min_width=16)
 RAN = "code of a pickle was run"

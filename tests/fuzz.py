@@ -23,7 +23,7 @@ if "--atheris" in sys.argv:     # what is to be watched must be watched from its
     import atheris
     with atheris.instrument_imports(include=["hwrlib", "PIL", "zipfile", "csv"]):
         import hwrlib.prepare
-        import hwrlib.transforms  # noqa: F401
+        import hwrlib.images  # noqa: F401
 
 import torch
 from corpus import GOOD, HEAD, IMAGES, encoded, good_checkpoint, word
@@ -31,7 +31,7 @@ from corpus import GOOD, HEAD, IMAGES, encoded, good_checkpoint, word
 from hwrlib.checkpoint import load_model
 from hwrlib.labels import parse_labels, read_decisions
 from hwrlib.prepare import prepare_layout
-from hwrlib.transforms import Normalisation, normalise
+from hwrlib.images import Normalisation, normalise
 
 FOLDER = Path(tempfile.mkdtemp(prefix="hwrlib-fuzz-"))
 SIZES = Normalisation()

@@ -19,7 +19,7 @@ from hwrlib.data import LineDataset
 from hwrlib.prepare import AlreadyPrepared, prepare_layout
 from hwrlib.recognizer import Recognizer, find_images
 from hwrlib.train import fit
-from hwrlib.transforms import Normalisation
+from hwrlib.images import Normalisation
 
 
 def prepare_job(source: Path, out: Path) -> None:

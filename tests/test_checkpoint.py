@@ -13,7 +13,7 @@ from hwrlib.charset import Charset
 from hwrlib.checkpoint import (CLASS_LAYERS, SHIPPED, epoch_checkpoints, epoch_path, find_checkpoint, latest_run,
                                load_model, load_safely, save_atomically, save_model, start_from)
 from hwrlib.model import CRNN
-from hwrlib.transforms import Normalisation
+from hwrlib.images import Normalisation
 
 
 @pytest.fixture

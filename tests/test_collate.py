@@ -6,7 +6,7 @@ import torch
 
 from hwrlib.charset import BLANK, Charset
 from hwrlib.collate import Sample, ctc_collate
-from hwrlib.transforms import WIDTH_STEP
+from hwrlib.images import WIDTH_STEP
 
 CHARSET = Charset("ABC")
 

@@ -13,7 +13,7 @@ from hwrlib.collate import Batch
 from hwrlib.model import CRNN
 from hwrlib.recognizer import Recognizer
 from hwrlib.train import ctc_loss, frames_needed
-from hwrlib.transforms import Normalisation
+from hwrlib.images import Normalisation
 
 
 def text_log_probability(log_probs: Tensor, text: list[int]) -> Tensor:

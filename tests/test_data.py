@@ -10,7 +10,7 @@ import torch
 from hwrlib import data
 from hwrlib.charset import Charset
 from hwrlib.data import BucketSampler, JoinedLines, LineDataset, ResidentLines, eval_loader, train_loader, with_room_for
-from hwrlib.transforms import Normalisation, normalise
+from hwrlib.images import Normalisation, normalise
 
 SIZES = Normalisation(height=16, max_width=64, min_width=16)
 

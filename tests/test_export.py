@@ -16,7 +16,7 @@ from hwrlib.metrics import cer
 from hwrlib.model import CRNN
 from hwrlib.onnx_model import OnnxModel
 from hwrlib.recognizer import Recognizer
-from hwrlib.transforms import Normalisation
+from hwrlib.images import Normalisation
 from hwrlib.weights import SHIPPED
 
 NORMALISATION = Normalisation(height=16, max_width=96, min_width=32)

@@ -11,7 +11,7 @@ from test_resume import assert_same_end
 from hwrlib import Recognizer
 from hwrlib.checkpoint import load_model
 from hwrlib.data import LineDataset
-from hwrlib.transforms import Normalisation
+from hwrlib.images import Normalisation
 
 KILLS = int(os.environ.get("KILLS", 7))   # of each job; `make soak` takes more
 

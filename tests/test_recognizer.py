@@ -13,7 +13,7 @@ from hwrlib.labels import read_labels
 from hwrlib.metrics import cer
 from hwrlib.model import CRNN
 from hwrlib.recognizer import Reading, Recognizer, find_images
-from hwrlib.transforms import Normalisation
+from hwrlib.images import Normalisation
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
-"""hwrlib.transforms: every kind of image becomes ink of one form; augmentation stays within bounds."""
+"""hwrlib.images: every kind of image becomes ink of one form; augmentation stays within bounds."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from hwrlib.augmentation import augment
-from hwrlib.transforms import MAX_PIXELS, Normalisation, normalise, to_grey
+from hwrlib.augment import augment
+from hwrlib.images import MAX_PIXELS, Normalisation, normalise, to_grey
 
 SIZES = Normalisation(height=32, max_width=128, min_width=32)
 
