@@ -13,9 +13,10 @@ from benchmarks.plain import PlainTraining
 from hwrlib.augment import augment
 from hwrlib.charset import Charset
 from hwrlib.config import TrainConfig
+from hwrlib.ctc import ctc_loss
 from hwrlib.data import LineDataset, ResidentLines, train_loader, with_room_for
-from hwrlib.train import Training, _train_step, ctc_loss, normalisation_of, start
 from hwrlib.images import normalise, to_grey
+from hwrlib.train import Training, _train_step, normalisation_of, start
 
 STEPS = 20
 

@@ -17,8 +17,8 @@ import pandas as pd
 from hwrlib.charset import Charset
 from hwrlib.checkpoint import epoch_path
 from hwrlib.config import TrainConfig
+from hwrlib.ctc import greedy_decode, text_log_probabilities
 from hwrlib.data import LineDataset, eval_loader
-from hwrlib.decode import greedy_decode, text_log_probabilities
 from hwrlib.labels import read_decisions
 from hwrlib.recognizer import Recognizer
 from hwrlib.train import fit, normalisation_of

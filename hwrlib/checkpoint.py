@@ -15,8 +15,8 @@ import torch
 
 from hwrlib.charset import BLANK, Charset
 from hwrlib.files import replacing
-from hwrlib.model import CRNN
 from hwrlib.images import Normalisation
+from hwrlib.model import CRNN
 from hwrlib.weights import SHIPPED
 
 FORMAT = "hwrlib-1"

@@ -13,24 +13,64 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 from tqdm.auto import tqdm
 
 from hwrlib.charset import BLANK, Charset
-from hwrlib.collate import Batch, Sample, ctc_collate
 from hwrlib.files import explained, replacing
+from hwrlib.images import Normalisation, normalise, pad, padded_width
 from hwrlib.labels import has_control, is_special, read_decisions, read_labels
-from hwrlib.images import Normalisation, normalise, padded_width
 
 CACHE_VERSION = 2
 MAX_BROKEN_SHARE = 0.05   # of a split's images may be unreadable; more, and the data set itself is at fault
 LINES_A_WORKER = 2000     # a process more that builds the cache must be worth its start
 BUCKET_BATCHES = 50       # batches whose lines are sorted by width together
+
+
+class Sample(NamedTuple):
+    """One line of handwriting."""
+
+    ink: np.ndarray     # (H, W) uint8, 0 is paper
+    text: str           # the label
+    name: str           # the image file's name, for messages
+
+
+class Batch(NamedTuple):
+    """Lines padded to a common width. N samples, the longest label has S characters."""
+
+    images: Tensor          # (N, 1, H, W) uint8 ink, 0 is paper and padding
+    image_widths: Tensor    # (N,) int64, px that are not padding
+    targets: Tensor         # (N, S) int64 class indices, padded with the blank
+    target_lengths: Tensor  # (N,) int64
+    texts: tuple[str, ...]  # the labels as text
+    names: tuple[str, ...]  # the image files
+
+
+def ctc_collate(samples: Sequence[Sample], *, charset: Charset) -> Batch:
+    """Pad images with paper to the width of the widest, labels with blanks to the longest.
+
+    Args:
+        samples: N lines of one height; widths differ.
+        charset: classes of the characters; characters outside it are left out of ``targets`` (never of ``texts``).
+    Returns:
+        A batch whose W is the widest image's, rounded up to a multiple of 32 px.
+    Raises:
+        ValueError: the heights differ.
+    """
+    images, widths = pad([sample.ink for sample in samples])
+    encoded = [charset.encode(sample.text, skip_missing=True) for sample in samples]
+    targets = torch.full((len(samples), max(map(len, encoded))), BLANK, dtype=torch.int64)
+    for n, classes in enumerate(encoded):
+        targets[n, :len(classes)] = torch.tensor(classes, dtype=torch.int64)
+    return Batch(torch.from_numpy(images), torch.from_numpy(widths), targets,
+                 torch.tensor([len(classes) for classes in encoded]),
+                 tuple(sample.text for sample in samples), tuple(sample.name for sample in samples))
 
 
 @dataclass(frozen=True)
@@ -42,7 +82,7 @@ class Skipped:
 
 
 class LineDataset(Dataset):
-    """The labelled lines of one split. ``dataset[i]`` is a :class:`hwrlib.collate.Sample`.
+    """The labelled lines of one split. ``dataset[i]`` is a :class:`hwrlib.data.Sample`.
 
     Args:
         folder: a data set in the one layout.
@@ -243,7 +283,7 @@ class ResidentLines(Dataset):
     """Lines whose ink lies in a device's memory, all of it, where one gather makes a batch of them.
 
     A GPU trains on more lines a second than a processor can put together. A DataLoader asks for whole batches of this;
-    they hold what :func:`hwrlib.collate.ctc_collate` would make of the same lines.
+    they hold what :func:`hwrlib.data.ctc_collate` would make of the same lines.
 
     Args:
         parts: sets of lines of one height, one after the other.

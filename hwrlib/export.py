@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from hwrlib import checkpoint
 from hwrlib.charset import Charset
 from hwrlib.files import replacing
-from hwrlib.lstm import BiLSTM
-from hwrlib.model import FULL_INK, CRNN, ColumnMax, ResidualBlock
-from hwrlib.onnx_model import FORMAT
 from hwrlib.images import Normalisation
+from hwrlib.model import CRNN, FULL_INK, BiLSTM, ColumnMax, ResidualBlock
+from hwrlib.onnx_model import FORMAT
 
 OPSET = 17
 LSTM_GATES = (0, 3, 1, 2)   # torch stacks the gates input, forget, cell, output; ONNX input, output, forget, cell

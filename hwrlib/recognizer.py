@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from hwrlib.charset import Charset
-from hwrlib.decode import Symbol, greedy_symbols, text_log_probabilities
+from hwrlib.ctc import Symbol, greedy_symbols, text_log_probabilities
 from hwrlib.files import explained
 from hwrlib.images import Normalisation, Normalised, normalise, pad
 from hwrlib.weights import SHIPPED

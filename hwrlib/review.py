@@ -9,8 +9,8 @@ import pandas as pd
 from PIL import Image
 
 from hwrlib.audit import save_suspects
-from hwrlib.labels import is_special
 from hwrlib.images import to_grey
+from hwrlib.labels import is_special
 
 HEIGHT = 72   # px at which an image is shown
 

@@ -35,16 +35,15 @@ from tqdm.auto import tqdm
 
 from hwrlib import checkpoint
 from hwrlib.augment import augment
-from hwrlib.charset import BLANK, Charset
-from hwrlib.collate import Batch
+from hwrlib.charset import Charset
 from hwrlib.config import TrainConfig
-from hwrlib.data import JoinedLines, LineDataset, ResidentLines, eval_loader, train_loader, with_room_for
-from hwrlib.decode import greedy_decode
+from hwrlib.ctc import ctc_loss, frames_needed, greedy_decode
+from hwrlib.data import Batch, JoinedLines, LineDataset, ResidentLines, eval_loader, train_loader, with_room_for
 from hwrlib.files import explained, replacing
+from hwrlib.images import Normalisation
 from hwrlib.metrics import Scores, score
 from hwrlib.model import CRNN, multiplies_bf16
 from hwrlib.muon import Muon
-from hwrlib.images import Normalisation
 
 # Set before torch starts its threads, which inherit it: gradients of near-certain frames are so small that a CPU would
 # treat them digit by digit; as zeros they make a step a quarter faster and change nothing.
@@ -57,36 +56,6 @@ ALL_BLANK = (
     "labels that do not belong to their images (look at them in notebook 01)")
 MAX_BAD_STEPS = 20             # losses in a row that are not finite before training stops
 FREE_TO_CHANGE = {"workers", "checkpoint_minutes", "checkpoints_kept"}   # on resuming; all else decides the weights
-
-
-# The loss ----------------------------------------------------------------------------------------------------------
-
-def frames_needed(classes: list[int]) -> int:
-    """Frames that CTC needs to write these classes: one each, and a blank between two equal ones."""
-    return len(classes) + sum(a == b for a, b in zip(classes, classes[1:]))
-
-
-def ctc_loss(log_probs: Tensor, batch: Batch, input_lengths: Tensor) -> Tensor:
-    """The CTC loss of every sample a character: -ln P(text | image) / characters.
-
-    Args:
-        log_probs: (T, N, C) natural-log probabilities.
-        batch: the labels.
-        input_lengths: (N,) valid frames.
-    Returns:
-        (N,) losses, nats a character.
-    Raises:
-        ValueError: a label needs more frames than its image has; all such samples are named.
-    Source: Graves et al., *Connectionist Temporal Classification* (2006).
-    """
-    repeats = ((batch.targets[:, 1:] == batch.targets[:, :-1]) & (batch.targets[:, 1:] != BLANK)).sum(1)
-    short = torch.nonzero(input_lengths < batch.target_lengths + repeats).flatten().tolist()
-    if short:
-        raise ValueError("; ".join(
-            f"{batch.names[n]}: {int(input_lengths[n])} frames < {int(batch.target_lengths[n] + repeats[n])} needed "
-            f"for {reprlib.repr(batch.texts[n])}" for n in short) + "; widen the images (max_width) or lower the stride")
-    losses = F.ctc_loss(log_probs, batch.targets, input_lengths, batch.target_lengths, blank=BLANK, reduction="none")
-    return losses / batch.target_lengths.clamp(min=1)
 
 
 def drop_untrainable(dataset: LineDataset, charset: Charset, model: CRNN) -> None:

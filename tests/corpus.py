@@ -25,11 +25,11 @@ from hwrlib.charset import Charset
 from hwrlib.checkpoint import FORMAT, load_model, save_model
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
+from hwrlib.images import Normalisation, normalise
 from hwrlib.model import CRNN
 from hwrlib.onnx_model import OnnxModel
 from hwrlib.prepare import prepare_kaggle, prepare_own
 from hwrlib.train import fit
-from hwrlib.images import Normalisation, normalise
 
 SIZES = Normalisation(height=16, max_width=64, min_width=16)
 RAN = "code of a pickle was run"

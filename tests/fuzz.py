@@ -22,16 +22,15 @@ from pathlib import Path
 if "--atheris" in sys.argv:     # what is to be watched must be watched from its import on
     import atheris
     with atheris.instrument_imports(include=["hwrlib", "PIL", "zipfile", "csv"]):
-        import hwrlib.prepare
         import hwrlib.images  # noqa: F401
 
 import torch
 from corpus import GOOD, HEAD, IMAGES, encoded, good_checkpoint, word
 
 from hwrlib.checkpoint import load_model
+from hwrlib.images import Normalisation, normalise
 from hwrlib.labels import parse_labels, read_decisions
 from hwrlib.prepare import prepare_layout
-from hwrlib.images import Normalisation, normalise
 
 FOLDER = Path(tempfile.mkdtemp(prefix="hwrlib-fuzz-"))
 SIZES = Normalisation()

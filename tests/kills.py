@@ -16,10 +16,10 @@ from hwrlib import recognizer as recognizer_module
 from hwrlib.checkpoint import load_safely
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
+from hwrlib.images import Normalisation
 from hwrlib.prepare import AlreadyPrepared, prepare_layout
 from hwrlib.recognizer import Recognizer, find_images
 from hwrlib.train import fit
-from hwrlib.images import Normalisation
 
 
 def prepare_job(source: Path, out: Path) -> None:

@@ -10,10 +10,21 @@ import torch
 
 from hwrlib import checkpoint, files
 from hwrlib.charset import Charset
-from hwrlib.checkpoint import (CLASS_LAYERS, SHIPPED, epoch_checkpoints, epoch_path, find_checkpoint, latest_run,
-                               load_model, load_safely, save_atomically, save_model, start_from)
-from hwrlib.model import CRNN
+from hwrlib.checkpoint import (
+    CLASS_LAYERS,
+    SHIPPED,
+    epoch_checkpoints,
+    epoch_path,
+    find_checkpoint,
+    latest_run,
+    load_model,
+    load_safely,
+    save_atomically,
+    save_model,
+    start_from,
+)
 from hwrlib.images import Normalisation
+from hwrlib.model import CRNN
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import torch
 from hwrlib import export, synthetic
 from hwrlib.charset import Charset
 from hwrlib.export import to_onnx
+from hwrlib.images import Normalisation
 from hwrlib.labels import read_labels
 from hwrlib.metrics import cer
 from hwrlib.model import CRNN
 from hwrlib.onnx_model import OnnxModel
 from hwrlib.recognizer import Recognizer
-from hwrlib.images import Normalisation
 from hwrlib.weights import SHIPPED
 
 NORMALISATION = Normalisation(height=16, max_width=96, min_width=32)

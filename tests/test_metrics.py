@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 
 from hwrlib.charset import Charset
-from hwrlib.metrics import (align, cer, confidence_interval, confusion_matrix, exact_among_surest, exact_match,
-                            reliability, score, unwritable_share, wer)
+from hwrlib.metrics import (
+    align,
+    cer,
+    confidence_interval,
+    confusion_matrix,
+    exact_among_surest,
+    exact_match,
+    reliability,
+    score,
+    unwritable_share,
+    wer,
+)
 
 
 def distance(a: str, b: str) -> int:

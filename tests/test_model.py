@@ -1,12 +1,11 @@
-"""hwrlib.model and hwrlib.lstm: shapes, sizes, and lines that do not disturb each other."""
+"""hwrlib.model and hwrlib.model: shapes, sizes, and lines that do not disturb each other."""
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from hwrlib.lstm import BiLSTM, drop_features
-from hwrlib.model import CRNN
+from hwrlib.model import CRNN, BiLSTM, drop_features
 
 
 def parameters_of(module: nn.Module) -> int:

@@ -9,11 +9,11 @@ from PIL import Image
 
 from hwrlib import synthetic
 from hwrlib.charset import Charset
+from hwrlib.images import Normalisation
 from hwrlib.labels import read_labels
 from hwrlib.metrics import cer
 from hwrlib.model import CRNN
 from hwrlib.recognizer import Reading, Recognizer, find_images
-from hwrlib.images import Normalisation
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,54 @@
 NumPy alone, so that reading needs no torch; tensors on the CPU are taken as well as arrays.
 """
 
+from __future__ import annotations
+
+import reprlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from hwrlib.charset import BLANK
 
+if TYPE_CHECKING:   # torch is imported where it is used: reading an ONNX model needs none
+    from torch import Tensor
+
+    from hwrlib.data import Batch
+
 SCALED_EACH = 4               # frames: far fewer than probabilities could underflow in
 TINY = np.finfo(float).tiny   # keeps a sum of nothing from being divided by
+
+
+def frames_needed(classes: list[int]) -> int:
+    """Frames that CTC needs to write these classes: one each, and a blank between two equal ones."""
+    return len(classes) + sum(a == b for a, b in zip(classes, classes[1:]))
+
+
+def ctc_loss(log_probs: Tensor, batch: Batch, input_lengths: Tensor) -> Tensor:
+    """The CTC loss of every sample a character: -ln P(text | image) / characters.
+
+    Args:
+        log_probs: (T, N, C) natural-log probabilities.
+        batch: the labels.
+        input_lengths: (N,) valid frames.
+    Returns:
+        (N,) losses, nats a character.
+    Raises:
+        ValueError: a label needs more frames than its image has; all such samples are named.
+    Source: Graves et al., *Connectionist Temporal Classification* (2006).
+    """
+    import torch
+    import torch.nn.functional as F
+
+    repeats = ((batch.targets[:, 1:] == batch.targets[:, :-1]) & (batch.targets[:, 1:] != BLANK)).sum(1)
+    short = torch.nonzero(input_lengths < batch.target_lengths + repeats).flatten().tolist()
+    if short:
+        raise ValueError("; ".join(
+            f"{batch.names[n]}: {int(input_lengths[n])} frames < {int(batch.target_lengths[n] + repeats[n])} needed "
+            f"for {reprlib.repr(batch.texts[n])}" for n in short) + "; widen the images (max_width) or lower the stride")
+    losses = F.ctc_loss(log_probs, batch.targets, input_lengths, batch.target_lengths, blank=BLANK, reduction="none")
+    return losses / batch.target_lengths.clamp(min=1)
 
 
 class Symbol(NamedTuple):
