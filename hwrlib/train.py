@@ -43,7 +43,7 @@ from hwrlib.files import explained, replacing
 from hwrlib.images import Normalisation
 from hwrlib.metrics import Scores, score
 from hwrlib.model import CRNN, multiplies_bf16
-from hwrlib.muon import Muon
+from hwrlib.optim import build_optimizer, ema_update, learning_rate_at
 
 # Set before torch starts its threads, which inherit it: gradients of near-certain frames are so small that a CPU would
 # treat them digit by digit; as zeros they make a step a quarter faster and change nothing.
@@ -170,40 +170,10 @@ def build_model(config: TrainConfig, num_classes: int) -> CRNN:
     return CRNN(num_classes, width=config.width, hidden=config.hidden, layers=config.layers, dropout=config.dropout)
 
 
-def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer that a configuration asks for."""
-    if config.optimizer == "muon":
-        return Muon(model, lr=config.learning_rate, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
-                             fused=next(model.parameters()).device.type in ("cpu", "cuda"))
-
-
 def normalisation_of(config: TrainConfig) -> Normalisation:
     """What every image of a run goes through."""
     return Normalisation(height=config.height, max_width=config.max_width, min_width=config.min_width,
                          max_stretch=config.max_stretch)
-
-
-def learning_rate_at(step: int, *, total: int, warmup: float, schedule: str) -> float:
-    """The share of the peak learning rate at a step: linear warm-up, then a half cosine to zero, or constant."""
-    warmup_steps = max(round(warmup * total), 1)
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    if schedule == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(total - warmup_steps, 1)))
-
-
-def ema_update(decay: float) -> Callable:
-    """The moving average's rule: decay grows from 0.1 to ``decay``, so that the first weights are soon forgotten."""
-    @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
-        weight = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, weight)
-        else:
-            torch._foreach_copy_(averaged, current)
-    return update
 
 
 def start(config: TrainConfig, charset: Charset, batches: int) -> Training:

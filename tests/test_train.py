@@ -16,10 +16,21 @@ from hwrlib import train
 from hwrlib.charset import Charset
 from hwrlib.checkpoint import load_model, load_safely
 from hwrlib.data import LineDataset, eval_loader, train_loader
+from hwrlib.optim import ema_update, learning_rate_at
 from hwrlib.recognizer import Recognizer
-from hwrlib.train import (MAX_BAD_STEPS, Training, build_model, drop_untrainable, ema_update, evaluate, fit,
-                          learning_rate_at, new_run_folder, normalisation_of, resolve_precision, start,
-                          train_one_epoch)
+from hwrlib.train import (
+    MAX_BAD_STEPS,
+    Training,
+    build_model,
+    drop_untrainable,
+    evaluate,
+    fit,
+    new_run_folder,
+    normalisation_of,
+    resolve_precision,
+    start,
+    train_one_epoch,
+)
 
 CHARSET = Charset("AELNOZ")
 

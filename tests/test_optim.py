@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hwrlib.model import CRNN
-from hwrlib.muon import Muon, hidden_matrices, orthogonal
+from hwrlib.optim import Muon, hidden_matrices, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 24, 100), (2, 100, 24)])

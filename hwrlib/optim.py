@@ -9,11 +9,14 @@ Liu et al., *Muon is Scalable for LLM Training* (2025). PyTorch's own ``torch.op
 several matrices at once, which is what makes the small ones of a CRNN fast.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
+
+from hwrlib.config import TrainConfig
 
 ADAMW_STEP = 0.2                                   # the root mean square of AdamW's steps, of the learning rate
 ITERATIONS = 5                                     # of Newton and Schulz
@@ -100,3 +103,33 @@ def orthogonal(matrices: Tensor) -> Tensor:
             gram = torch.bmm(polynomial, torch.bmm(gram, polynomial))
     steps = torch.bmm(product, wide)
     return steps if matrices.shape == steps.shape else steps.mT
+
+
+def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer that a configuration asks for."""
+    if config.optimizer == "muon":
+        return Muon(model, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
+                             fused=next(model.parameters()).device.type in ("cpu", "cuda"))
+
+
+def learning_rate_at(step: int, *, total: int, warmup: float, schedule: str) -> float:
+    """The share of the peak learning rate at a step: linear warm-up, then a half cosine to zero, or constant."""
+    warmup_steps = max(round(warmup * total), 1)
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    if schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(total - warmup_steps, 1)))
+
+
+def ema_update(decay: float) -> Callable:
+    """The moving average's rule: decay grows from 0.1 to ``decay``, so that the first weights are soon forgotten."""
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        weight = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, weight)
+        else:
+            torch._foreach_copy_(averaged, current)
+    return update
