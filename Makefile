@@ -13,16 +13,16 @@ help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
 run: $(VENV)/ready  ## the whole course: data, training, evaluation, reading [DATA=data/set PARAMS=file.yaml RUN=runs/name RESUME=1]
-	$(BIN)/python -m hwrlib.course $(if $(DATA),--data $(DATA)) $(if $(PARAMS),--params $(PARAMS)) $(if $(RUN),--run $(RUN)) $(if $(RESUME),--resume)
+	$(BIN)/python notebooks/run.py $(if $(DATA),--data $(DATA)) $(if $(PARAMS),--params $(PARAMS)) $(if $(RUN),--run $(RUN)) $(if $(RESUME),--resume)
 
 test: $(VENV)/ready  ## all tests of the package and the notebooks
 	$(BIN)/python -m pytest -q tests
 	TQDM_DISABLE=1 $(BIN)/python -m pytest -q --nbval-lax notebooks
 
 soak: $(VENV)/ready  ## what takes longer than a test: 320 kills, a table of bad input, ten minutes of damaged files
-	KILLS=80 $(BIN)/python -m pytest -q tests/test_kills.py -s
-	$(BIN)/python tests/corpus.py
-	$(BIN)/python tests/fuzz.py --seconds $(or $(SECONDS),120)
+	KILLS=80 $(BIN)/python -m pytest -q tests/robustness/test_kills.py -s
+	$(BIN)/python tests/robustness/corpus.py
+	$(BIN)/python tests/robustness/fuzz.py --seconds $(or $(SECONDS),120)
 
 bench: $(VENV)/ready  ## how fast this machine trains and reads [DATA=data/set BENCH="--only reading"]
 	$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA)) $(BENCH)
@@ -32,7 +32,7 @@ lab: $(VENV)/ready  ## JupyterLab on the notebooks
 
 kaggle: $(VENV)/ready  ## the Kaggle archive into data/kaggle: make kaggle ARCHIVE=path
 	@test -n "$(ARCHIVE)" || { echo "make kaggle ARCHIVE=path/to/the/archive.zip (or the folder it unpacks to)"; exit 2; }
-	$(BIN)/python -m hwrlib.prepare kaggle "$(ARCHIVE)" --out data/kaggle $(if $(OVERWRITE),--overwrite)
+	$(BIN)/python -m hwrlib.sources kaggle "$(ARCHIVE)" --out data/kaggle $(if $(OVERWRITE),--overwrite)
 
 weights: $(VENV)/ready  ## the shipped weights anew, from data/kaggle and data/lines (three hours; a killed one goes on)
 	$(BIN)/python -m hwrlib.synthetic --out data/synthetic10k --train 10000 --validation 10 --test 10
@@ -40,7 +40,7 @@ weights: $(VENV)/ready  ## the shipped weights anew, from data/kaggle and data/l
 	  $(BIN)/python -m hwrlib.train -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; done
 	cp runs/names_more/best_model.pth hwrlib/weights/names.pth
 	cp runs/lines_tall/best_model.pth hwrlib/weights/lines.pth
-	for name in names lines; do $(BIN)/python -m hwrlib.export $$name hwrlib/weights/$$name.onnx || exit 1; done
+	for name in names lines; do $(BIN)/python -m hwrlib.onnx $$name hwrlib/weights/$$name.onnx || exit 1; done
 
 refresh: $(VENV)/ready  ## execute all notebooks anew, to be committed
 	for notebook in notebooks/0*.ipynb; do \

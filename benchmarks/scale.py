@@ -43,7 +43,7 @@ assert sum(1 for reading in Recognizer.pretrained("names").read_each(find_images
 
 PREPARE = """
 import sys, time
-from hwrlib.prepare import prepare_kaggle
+from hwrlib.sources import prepare_kaggle
 began = time.perf_counter()
 prepare_kaggle(sys.argv[1], sys.argv[2])"""
 

@@ -11,7 +11,7 @@ __all__ = ["ROOT", "Recognizer", "Reading"]
 
 
 def __getattr__(name: str):
-    """Import the reading interface when it is first asked for: `hwrlib.prepare` alone needs no torch."""
+    """Import the reading interface when it is first asked for: `hwrlib.sources` alone needs no torch."""
     if name in ("Recognizer", "Reading"):
         from hwrlib import recognizer
         return getattr(recognizer, name)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:   # imported where it is used: an ONNX model is read without t
     import torch
 
     from hwrlib.model import CRNN
-    from hwrlib.onnx_model import OnnxModel
+    from hwrlib.onnx.runtime import OnnxModel
 
 ImageLike = str | Path | Image.Image | np.ndarray
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
@@ -68,7 +68,7 @@ class Recognizer:
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, *, device: str | torch.device | None = None) -> Recognizer:
-        """A recogniser from a model checkpoint, or from a file that :mod:`hwrlib.export` made of one.
+        """A recogniser from a model checkpoint, or from a file that :mod:`hwrlib.onnx.export` made of one.
 
         Args:
             path: ``.pth`` or ``.onnx``.
@@ -78,7 +78,7 @@ class Recognizer:
             ValueError: it is none of this version, is damaged, or holds code.
         """
         if Path(path).suffix == ".onnx":
-            from hwrlib.onnx_model import OnnxModel
+            from hwrlib.onnx.runtime import OnnxModel
             model = OnnxModel(path)
             return cls(model, model.charset, model.normalisation, config=model.config, metrics=model.metrics)
         import torch

@@ -1,4 +1,4 @@
-"""hwrlib.audit and hwrlib.review: finding wrong labels, deciding on them, training with the decisions."""
+"""hwrlib.audit and hwrlib.audit.review: finding wrong labels, deciding on them, training with the decisions."""
 
 import json
 
@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from hwrlib.audit import COLUMNS, cross_validate, fold_sets, judge, save_suspects
+from hwrlib.audit.review import Review
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
 from hwrlib.labels import read_decisions
 from hwrlib.recognizer import Recognizer
-from hwrlib.review import Review
 from hwrlib.train import fit, split_sets
 
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from hwrlib import glyphs, synthetic
-from hwrlib.synthetic import generate, load_fonts, make_hand, name_pools, plan, render_name, to_label
+from hwrlib.labels import SPLITS
+from hwrlib.synthetic import generate, glyphs, load_fonts, make_hand, name_pools, plan, render_name, to_label
 
 COUNTS = {"train": 60, "validation": 10, "test": 20}
 FEW = ["school-0", "school-1"]
@@ -67,7 +67,7 @@ def test_splits_share_no_name():
 
 
 def test_plans_share_no_label_and_no_hand():
-    plans = {split: plan(split, 4000, seed=3) for split in synthetic.SPLITS}
+    plans = {split: plan(split, 4000, seed=3) for split in SPLITS}
     for field in (lambda sample: to_label(sample.text), lambda sample: sample.hand):
         seen = [{field(sample) for sample in samples} for samples in plans.values()]
         assert sum(map(len, seen)) == len(set.union(*seen))

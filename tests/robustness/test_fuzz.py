@@ -1,4 +1,4 @@
-"""Damaged files that hypothesis makes and shrinks; `python tests/fuzz.py` tries many more."""
+"""Damaged files that hypothesis makes and shrinks; `python tests/robustness/fuzz.py` tries many more."""
 
 import pytest
 from fuzz import READERS, damaged, survives

@@ -2,7 +2,7 @@
 
 Suspicion is ln P(reading | image) - ln P(label | image), the log-odds of the reading against the label: 0 where both
 are the same, large where the model is sure that the label is not what is written. A table of suspects goes to a CSV;
-a person accepts or refuses each, here (:mod:`hwrlib.review`) or in a spreadsheet, and training takes the accepted ones
+a person accepts or refuses each, here (:mod:`hwrlib.audit.review`) or in a spreadsheet, and training takes the accepted ones
 (`corrections`). The idea is that of *confident learning* (Northcutt, Jiang and Chuang, 2021), with texts for classes.
 """
 

@@ -1,6 +1,6 @@
 """The whole course in one command: papermill runs every numbered notebook with one set of parameters into one run's folder.
 
-``python -m hwrlib.course --data data/kaggle --params notebooks/params/names.yaml`` is what ``make run`` calls.
+``python notebooks/run.py --data data/kaggle --params notebooks/params/names.yaml`` is what ``make run`` calls.
 Papermill only warns of a parameter that no notebook has; here it is refused before anything runs, with the list of
 known ones.
 """

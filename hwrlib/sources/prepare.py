@@ -1,8 +1,8 @@
 """Bring any source of labelled images into the one layout: `<out>/{train,validation,test}/` and three CSV files.
 
-    python -m hwrlib.prepare kaggle ARCHIVE --out data/kaggle
-    python -m hwrlib.prepare own IMAGES TABLE --out data/mine --text-column text --group-column writer
-    python -m hwrlib.prepare layout SOURCE --out data/lines
+    python -m hwrlib.sources kaggle ARCHIVE --out data/kaggle
+    python -m hwrlib.sources folder IMAGES TABLE --out data/mine --text-column text --group-column writer
+    python -m hwrlib.sources layout SOURCE --out data/lines
 
 A set appears at `out` only when it is complete. What was left out and why stands in its `report.json`.
 """
@@ -20,9 +20,9 @@ import pandas as pd
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hwrlib.archives import MB, Source, is_unsafe, open_source
 from hwrlib.files import replacing_folder
 from hwrlib.labels import SPLITS, has_control, is_special, parse_labels, read_labels, split_groups
+from hwrlib.sources.archives import MB, Source, is_unsafe, open_source
 
 IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 IMAGE_LIMIT = 20 * MB      # bytes of one image file
@@ -118,7 +118,7 @@ def _prepare_splits(path: str | Path, out: str | Path, table_name: str, folder_n
     return _write_set(source, rows, out, report)
 
 
-def prepare_own(images: str | Path, table: str | Path, out: str | Path, *, filename_column: str = "FILENAME",
+def prepare_folder(images: str | Path, table: str | Path, out: str | Path, *, filename_column: str = "FILENAME",
                 text_column: str = "IDENTITY", group_column: str | None = None, validation: float = 0.1,
                 test: float = 0.1, seed: int = 0, overwrite: bool = False) -> Report:
     """Split a folder of images and their table into the layout.
@@ -242,22 +242,22 @@ def _check_earlier(out: Path, made_from: dict, overwrite: bool) -> None:
 # Command line --------------------------------------------------------------------------------------------------------
 
 def _parse_arguments(arguments: list[str] | None) -> dict:
-    parser = argparse.ArgumentParser(prog="python -m hwrlib.prepare", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m hwrlib.sources", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
     kaggle = commands.add_parser("kaggle", help="Kaggle's landlord/handwriting-recognition")
     layout = commands.add_parser("layout", help="a set whose three splits are given")
-    own = commands.add_parser("own", help="a folder of images and a CSV or TSV")
+    folder = commands.add_parser("folder", help="a folder of images and a CSV or TSV")
     kaggle.add_argument("archive", help="zip or folder")
     layout.add_argument("source", help="zip or folder")
-    own.add_argument("images", help="folder")
-    own.add_argument("table", help="CSV or TSV")
-    own.add_argument("--filename-column", default="FILENAME", help="header of the file names (%(default)s)")
-    own.add_argument("--text-column", default="IDENTITY", help="header of the texts (%(default)s)")
-    own.add_argument("--group-column", help="rows that agree in it (writer, page) stay in one split")
-    own.add_argument("--validation", type=float, default=0.1, help="fraction of the rows (%(default)s)")
-    own.add_argument("--test", type=float, default=0.1, help="fraction of the rows (%(default)s)")
-    own.add_argument("--seed", type=int, default=0, help="of the shuffle (%(default)s)")
-    for command, function in ((kaggle, prepare_kaggle), (layout, prepare_layout), (own, prepare_own)):
+    folder.add_argument("images", help="folder")
+    folder.add_argument("table", help="CSV or TSV")
+    folder.add_argument("--filename-column", default="FILENAME", help="header of the file names (%(default)s)")
+    folder.add_argument("--text-column", default="IDENTITY", help="header of the texts (%(default)s)")
+    folder.add_argument("--group-column", help="rows that agree in it (writer, page) stay in one split")
+    folder.add_argument("--validation", type=float, default=0.1, help="fraction of the rows (%(default)s)")
+    folder.add_argument("--test", type=float, default=0.1, help="fraction of the rows (%(default)s)")
+    folder.add_argument("--seed", type=int, default=0, help="of the shuffle (%(default)s)")
+    for command, function in ((kaggle, prepare_kaggle), (layout, prepare_layout), (folder, prepare_folder)):
         command.set_defaults(function=function)
         command.add_argument("--out", required=True, help="folder to make, such as data/mine")
         command.add_argument("--overwrite", action="store_true", help="replace an earlier set there")

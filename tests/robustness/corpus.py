@@ -1,4 +1,4 @@
-"""A corpus of bad input, made on the spot, and what must become of each: `python tests/corpus.py` prints the table.
+"""A corpus of bad input, made on the spot, and what must become of each: `python tests/robustness/corpus.py` prints the table.
 
 Every case ends in one of three ways. *read*: it is taken as a person would expect. *skipped*: it alone is left out, and
 the reason is reported. *refused*: nothing is done, and an error names the file, what is wrong and what to do.
@@ -27,8 +27,8 @@ from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
 from hwrlib.images import Normalisation, normalise
 from hwrlib.model import CRNN
-from hwrlib.onnx_model import OnnxModel
-from hwrlib.prepare import prepare_kaggle, prepare_own
+from hwrlib.onnx.runtime import OnnxModel
+from hwrlib.sources import prepare_folder, prepare_kaggle
 from hwrlib.train import fit
 
 SIZES = Normalisation(height=16, max_width=64, min_width=16)
@@ -159,7 +159,7 @@ def prepared(folder: Path, table: bytes, names: tuple[str, ...] = ("a.png", "b.p
     for name in names:
         (folder / "scans" / name).write_bytes(encoded(word()))
     (folder / "scans.csv").write_bytes(table)
-    report = prepare_own(folder / "scans", folder / "scans.csv", folder / "out", validation=0.3, test=0.3)
+    report = prepare_folder(folder / "scans", folder / "scans.csv", folder / "out", validation=0.3, test=0.3)
     texts = sorted({text for split in ("train", "validation", "test") for text in labels_of(folder / "out", split)})
     left_out = report.splits["table"].left_out
     unused = report.splits["table"].without_row

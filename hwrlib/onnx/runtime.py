@@ -1,4 +1,4 @@
-"""A model that :mod:`hwrlib.export` wrote, run by ONNX Runtime: no torch, so a cold start takes a second."""
+"""A model that :mod:`hwrlib.onnx.export` wrote, run by ONNX Runtime: no torch, so a cold start takes a second."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ class OnnxModel:
     """From images to ``log_probs``, as :class:`hwrlib.model.CRNN` does, on the CPU.
 
     Args:
-        path: a file that :func:`hwrlib.export.to_onnx` wrote.
+        path: a file that :func:`hwrlib.onnx.export.to_onnx` wrote.
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no ONNX file, or none of this package's version.
@@ -24,7 +24,7 @@ class OnnxModel:
 
     def __init__(self, path: str | Path):
         if not Path(path).is_file():
-            raise FileNotFoundError(f"{path}: no such file; write one with `python -m hwrlib.export`")
+            raise FileNotFoundError(f"{path}: no such file; write one with `python -m hwrlib.onnx`")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3   # errors only: the runtime warns of devices that are not there
         try:
@@ -32,17 +32,17 @@ class OnnxModel:
             about = json.loads(self.session.get_modelmeta().custom_metadata_map.get("hwrlib", "{}"))
         except Exception as error:       # the runtime's exceptions share no class of their own
             raise ValueError(f"{path}: no readable ONNX file ({str(error).splitlines()[0]}); write it anew with "
-                             "`python -m hwrlib.export`") from error
+                             "`python -m hwrlib.onnx`") from error
         if about.get("format") != FORMAT:
             raise ValueError(f"{path}: not a model of this version of hwrlib ({FORMAT}), but {about.get('format')!r}; "
-                             "write it anew with `python -m hwrlib.export`")
+                             "write it anew with `python -m hwrlib.onnx`")
         try:
             self.stride: int = about["stride"]                  # px of image width a frame
             self.charset, self.normalisation = Charset(about["characters"]), Normalisation(**about["normalisation"])
             self.config, self.metrics = about["config"], about["metrics"]
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path}: lacks what hwrlib notes in its models ({error}); write it anew with "
-                             "`python -m hwrlib.export`") from error
+                             "`python -m hwrlib.onnx`") from error
 
     def infer(self, images: np.ndarray, image_widths: np.ndarray) -> np.ndarray:
         """Log-probabilities of every class at every frame.

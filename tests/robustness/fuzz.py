@@ -1,10 +1,10 @@
 """Readers of what comes from outside, given damaged files: they read them or raise what they document, nothing else.
 
-    python tests/fuzz.py                    # every reader for a minute, by random damage
-    python tests/fuzz.py --seconds 600      # for ten minutes
-    python tests/fuzz.py --atheris image -max_total_time=600    # one reader, guided by coverage (pip install atheris)
+    python tests/robustness/fuzz.py                    # every reader for a minute, by random damage
+    python tests/robustness/fuzz.py --seconds 600      # for ten minutes
+    python tests/robustness/fuzz.py --atheris image -max_total_time=600    # one reader, guided by coverage (pip install atheris)
 
-`tests/test_fuzz.py` gives each some hundreds of inputs that hypothesis makes and shrinks.
+`tests/robustness/test_fuzz.py` gives each some hundreds of inputs that hypothesis makes and shrinks.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from corpus import GOOD, HEAD, IMAGES, encoded, good_checkpoint, word
 from hwrlib.checkpoint import load_model
 from hwrlib.images import Normalisation, normalise
 from hwrlib.labels import parse_labels, read_decisions
-from hwrlib.prepare import prepare_layout
+from hwrlib.sources import prepare_layout
 
 FOLDER = Path(tempfile.mkdtemp(prefix="hwrlib-fuzz-"))
 SIZES = Normalisation()

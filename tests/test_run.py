@@ -4,11 +4,11 @@ import sys
 
 import nbformat
 import pytest
+import run as course
 import yaml
+from run import NOTEBOOKS, check_parameters, course_values, notebook_parameters, run_course
 
-from hwrlib import course
 from hwrlib.config import TrainConfig
-from hwrlib.course import NOTEBOOKS, check_parameters, course_values, notebook_parameters, run_course
 
 PATHS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 KNOWN = {name: about for path in PATHS for name, about in notebook_parameters(path).items()}

@@ -1,4 +1,4 @@
-"""Every kind of bad input is read, skipped with a reason, or refused in a sentence; `python tests/corpus.py` tells all."""
+"""Every kind of bad input is read, skipped with a reason, or refused in a sentence; `python tests/robustness/corpus.py` tells all."""
 
 import pytest
 from corpus import CASES, outcome_of

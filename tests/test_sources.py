@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwrlib import archives, prepare
-from hwrlib.archives import MB, ArchiveError, open_source
 from hwrlib.labels import SPLITS, is_special, read_labels, split_groups
-from hwrlib.prepare import prepare_kaggle, prepare_layout, prepare_own
+from hwrlib.sources import archives, prepare, prepare_folder, prepare_kaggle, prepare_layout
+from hwrlib.sources.archives import MB, ArchiveError, open_source
 
 
 def image_bytes(kind="JPEG", grey=255):
@@ -254,7 +253,7 @@ def own_set(folder, count=60, header="scan;texte;main\n"):
 
 def test_own_by_fraction_is_reproducible(tmp_path):
     own = own_set(tmp_path)
-    reports = [prepare_own(**own, out=tmp_path / name, seed=seed) for name, seed in [("a", 1), ("b", 1), ("c", 2)]]
+    reports = [prepare_folder(**own, out=tmp_path / name, seed=seed) for name, seed in [("a", 1), ("b", 1), ("c", 2)]]
     assert [reports[0].splits[split].kept for split in ("table", *SPLITS)] == [60, 48, 6, 6]
     tables = [(tmp_path / name / "test.csv").read_bytes() for name in "abc"]
     assert tables[0] == tables[1] != tables[2]
@@ -265,7 +264,7 @@ def test_own_by_fraction_is_reproducible(tmp_path):
 
 
 def test_own_never_splits_a_group(tmp_path):
-    prepare_own(**own_set(tmp_path), out=tmp_path / "out", group_column="main", validation=0.2, test=0.2)
+    prepare_folder(**own_set(tmp_path), out=tmp_path / "out", group_column="main", validation=0.2, test=0.2)
     writer = {f"été {i}": int(i ** 0.6) for i in range(60)}
     texts = [read_labels(tmp_path / "out" / f"{split}.csv")["IDENTITY"] for split in SPLITS]
     groups = [{writer[text] for text in split} for split in texts]
@@ -276,14 +275,14 @@ def test_own_never_splits_a_group(tmp_path):
 def test_own_can_group_by_its_text(tmp_path):
     images = make_folder(tmp_path / "images", {f"{i}.jpg": IMAGE for i in range(30)})
     (tmp_path / "t.csv").write_text(HEADER + "".join(f"{i}.jpg,text {i % 6}\n" for i in range(30)))
-    prepare_own(images, tmp_path / "t.csv", tmp_path / "out", group_column="IDENTITY")
+    prepare_folder(images, tmp_path / "t.csv", tmp_path / "out", group_column="IDENTITY")
     texts = [set(read_labels(tmp_path / "out" / f"{split}.csv")["IDENTITY"]) for split in SPLITS]
     assert sum(map(len, texts)) == len(set.union(*texts)) == 6
 
 
 def test_groups_too_few_or_just_enough(tmp_path):
     own = own_set(tmp_path, 8)  # writers 0 to 3
-    assert prepare_own(**own, out=tmp_path / "a", group_column="main").splits["test"].kept > 0
+    assert prepare_folder(**own, out=tmp_path / "a", group_column="main").splits["test"].kept > 0
     splits = split_groups(["a"] * 9 + ["b"] * 9 + ["c"] * 9, validation=0.1, test=0.1, seed=0)
     assert set(splits) == set(SPLITS)
     with pytest.raises(ValueError, match="2 groups cannot fill 3 splits"):
@@ -298,7 +297,7 @@ def test_own_names_in_subfolders_alike_and_escaping(tmp_path):
     make_folder(tmp_path, {"secret.jpg": IMAGE})
     rows = ["a.jpg,1", "A.jpg,2", "s/c.jpg,3", "./s/b.PNG,4", "d.jpg,5", "../secret.jpg,6", f"{tmp_path}/secret.jpg,7"]
     (tmp_path / "t.csv").write_text(HEADER + "\n".join(rows))
-    report = prepare_own(images, tmp_path / "t.csv", tmp_path / "out")
+    report = prepare_folder(images, tmp_path / "t.csv", tmp_path / "out")
     assert report.splits["table"].left_out == {"unsafe file name": 2, "duplicate file name": 1}
     written = {name: text for split in SPLITS for name, text in read_labels(tmp_path / f"out/{split}.csv").values}
     assert written == {"a.jpg": "1", "s/c.jpg": "3", "s/b.PNG": "4", "d.jpg": "5"}
@@ -340,7 +339,7 @@ def test_failure_leaves_the_old_set_and_no_trace(tmp_path, monkeypatch):
 
 def test_kill_leaves_no_set_and_the_next_run_cleans_up(tmp_path):
     source = make_folder(tmp_path / "k", kaggle_files())
-    code = ("import os, sys; from hwrlib import prepare; calls = []\n"
+    code = ("import os, sys; from hwrlib.sources import prepare; calls = []\n"
             "prepare._is_image = lambda data: calls.append(1) or len(calls) < 6 or os._exit(9)\n"
             "prepare.prepare_kaggle(sys.argv[1], sys.argv[2])")
     killed = subprocess.run([sys.executable, "-c", code, source, tmp_path / "out"], cwd=Path(__file__).parents[1])
@@ -355,7 +354,7 @@ def test_kill_leaves_no_set_and_the_next_run_cleans_up(tmp_path):
 
 def test_command_line(tmp_path, capsys):
     own_set(tmp_path)
-    arguments = ["own", str(tmp_path / "images"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "out")]
+    arguments = ["folder", str(tmp_path / "images"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "out")]
     columns = ["--filename-column", "scan", "--text-column", "texte", "--group-column", "main"]
     assert prepare.main([*arguments, *columns]) == 0
     assert "rows read" in capsys.readouterr().out

@@ -1,6 +1,6 @@
 """A trained model as an ONNX file: it is read without torch, here (``OnnxModel``) or by any other ONNX runtime.
 
-``python -m hwrlib.export CHECKPOINT FILE.onnx``. The file carries its charset and normalisation. Two things make it
+``python -m hwrlib.onnx CHECKPOINT FILE.onnx``. The file carries its charset and normalisation. Two things make it
 small and fast: batch normalisation is folded into the convolutions, and weights are stored as 16-bit floats, which
 the runtime widens once when it loads them.
 """
@@ -19,7 +19,7 @@ from hwrlib.charset import Charset
 from hwrlib.files import replacing
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN, FULL_INK, BiLSTM, ColumnMax, ResidualBlock
-from hwrlib.onnx_model import FORMAT
+from hwrlib.onnx.runtime import FORMAT
 
 OPSET = 17
 LSTM_GATES = (0, 3, 1, 2)   # torch stacks the gates input, forget, cell, output; ONNX input, output, forget, cell
@@ -50,7 +50,7 @@ class _Graph:
 
 def to_onnx(model: CRNN, charset: Charset, normalisation: Normalisation, path: str | Path, *,
             config: dict | None = None, metrics: dict | None = None) -> Path:
-    """Write a model for :class:`hwrlib.onnx_model.OnnxModel`.
+    """Write a model for :class:`hwrlib.onnx.runtime.OnnxModel`.
 
     Args:
         model: of which the path from images to ``log_probs`` is written, in evaluation mode.
@@ -110,7 +110,7 @@ def _cnn(graph: _Graph, layers: nn.Sequential, x: str) -> str:
             x = graph.add("Reshape", graph.add("Transpose", x, perm=[0, 3, 1, 2]), graph.constant(np.int64([0, 0, -1])))
             x = graph.add("Transpose", x, perm=[0, 2, 1])
         elif not isinstance(layer, nn.BatchNorm2d):
-            raise TypeError(f"no rule to export a {type(layer).__name__}; add one to hwrlib.export")
+            raise TypeError(f"no rule to export a {type(layer).__name__}; add one to hwrlib.onnx.export")
     return x
 
 
@@ -148,7 +148,7 @@ def _rnn(graph: _Graph, rnn: BiLSTM, frames: str, lengths: str) -> str:
 
 
 def main() -> None:
-    """``python -m hwrlib.export CHECKPOINT FILE.onnx``."""
+    """``python -m hwrlib.onnx CHECKPOINT FILE.onnx``."""
     parser = argparse.ArgumentParser(description="Write a trained model as an ONNX file.")
     parser.add_argument("checkpoint", help="shipped weights by name, a checkpoint's file, or a run's folder")
     parser.add_argument("file", help="the ONNX file to write")

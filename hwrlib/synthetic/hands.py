@@ -16,8 +16,8 @@ from itertools import accumulate, pairwise
 import cv2
 import numpy as np
 
-from hwrlib.forms import Line, draw_form, paste
-from hwrlib.glyphs import ACCENTS, CHARACTERS, SCHOOL, Alphabet, Glyph, available_alphabets, load_alphabet
+from hwrlib.synthetic.forms import Line, draw_form, paste
+from hwrlib.synthetic.glyphs import ACCENTS, CHARACTERS, SCHOOL, Alphabet, Glyph, available_alphabets, load_alphabet
 
 LABEL_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ '-"
 SUPERSAMPLING = 2  # strokes are drawn this much larger

@@ -26,8 +26,8 @@ import cv2
 import numpy as np
 
 from hwrlib.files import replacing_folder
-from hwrlib.glyphs import Alphabet, available_alphabets
-from hwrlib.handwriting import LABEL_CHARACTERS, Hand, load_fonts, make_hand, render_name, to_label
+from hwrlib.synthetic.glyphs import Alphabet, available_alphabets
+from hwrlib.synthetic.hands import LABEL_CHARACTERS, Hand, load_fonts, make_hand, render_name, to_label
 
 __all__ = ["Hand", "Sample", "generate", "load_fonts", "make_hand", "name_pools", "plan", "render_name", "to_label"]
 

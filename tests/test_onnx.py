@@ -1,4 +1,4 @@
-"""hwrlib.export and hwrlib.onnx_model: the same readings without torch."""
+"""hwrlib.onnx.export and hwrlib.onnx.runtime: the same readings without torch."""
 
 import subprocess
 import sys
@@ -8,14 +8,15 @@ import onnx
 import pytest
 import torch
 
-from hwrlib import export, synthetic
+from hwrlib import synthetic
 from hwrlib.charset import Charset
-from hwrlib.export import to_onnx
 from hwrlib.images import Normalisation
 from hwrlib.labels import read_labels
 from hwrlib.metrics import cer
 from hwrlib.model import CRNN
-from hwrlib.onnx_model import OnnxModel
+from hwrlib.onnx import export
+from hwrlib.onnx.export import to_onnx
+from hwrlib.onnx.runtime import OnnxModel
 from hwrlib.recognizer import Recognizer
 from hwrlib.weights import SHIPPED
 

@@ -10,9 +10,9 @@ import pytest
 from hwrlib import synthetic
 from hwrlib.checkpoint import load_safely, save_atomically
 from hwrlib.data import LineDataset
-from hwrlib.export import to_onnx
 from hwrlib.files import WriteError, replacing
-from hwrlib.prepare import prepare_layout
+from hwrlib.onnx.export import to_onnx
+from hwrlib.sources import prepare_layout
 from hwrlib.train import fit
 
 FULL = "could not be written (No space left on device); free space on that disk"

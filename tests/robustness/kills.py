@@ -17,8 +17,8 @@ from hwrlib.checkpoint import load_safely
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
 from hwrlib.images import Normalisation
-from hwrlib.prepare import AlreadyPrepared, prepare_layout
 from hwrlib.recognizer import Recognizer, find_images
+from hwrlib.sources import AlreadyPrepared, prepare_layout
 from hwrlib.train import fit
 
 
@@ -54,7 +54,7 @@ def processes() -> multiprocessing.context.BaseContext:
     """Where jobs are started."""
     context = multiprocessing.get_context("forkserver")
     # Installed modules alone: the server does not know the path of this one, and passes over what it cannot import.
-    context.set_forkserver_preload(["pytest", "hwrlib.prepare", "hwrlib.recognizer", "hwrlib.train"])
+    context.set_forkserver_preload(["pytest", "hwrlib.sources", "hwrlib.recognizer", "hwrlib.train"])
     return context
 
 
