@@ -46,7 +46,7 @@ def training_throughput(data: str, params: str) -> dict[str, Any]:
 
 
 def _first_batches(loader, count: int) -> list:
-    loader.batch_sampler.begin_at(0)
+    loader.batch_sampler.start_at(0)
     return [batch for _, batch in zip(range(count), loader)]
 
 
@@ -73,7 +73,7 @@ def _stages(training: Training, loader, batches: list) -> dict[str, float]:
         stages.setdefault(name, []).append((time.perf_counter() - began) / config.batch_size * 1000)
         return result
 
-    loader.batch_sampler.begin_at(0)
+    loader.batch_sampler.start_at(0)
     source = iter(loader)
     for _ in batches:
         batch = timed("load", lambda: next(source))

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from hwrlib.charset import BLANK, Charset
-from hwrlib.files import replacing
+from hwrlib.files import atomic_write
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN
 from hwrlib.weights import SHIPPED
@@ -33,7 +33,7 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
     """
     serialised = io.BytesIO()      # torch would hide the system's error if it wrote to the file itself
     torch.save({"format": FORMAT, **content}, serialised)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(serialised.getbuffer())
 
 

@@ -23,7 +23,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 from tqdm.auto import tqdm
 
 from hwrlib.charset import BLANK, Charset
-from hwrlib.files import explained, replacing
+from hwrlib.files import atomic_write, with_remedy
 from hwrlib.images import Normalisation, normalise, pad, padded_width
 from hwrlib.labels import has_control, is_special, read_decisions, read_labels
 
@@ -222,7 +222,7 @@ class LineDataset(Dataset):
 
         Several processes may come to do so at once (those of a data-parallel training); each writes a file of its own.
         """
-        with explained(index_path.parent):
+        with with_remedy(index_path.parent):
             index_path.parent.mkdir(exist_ok=True)
         partial_path = self._cache_path.with_suffix(f".{uuid4().hex}.partial")
         widths, broken = [], {}
@@ -231,7 +231,7 @@ class LineDataset(Dataset):
         chunks = DataLoader(_Normalising(self), batch_size=32, num_workers=workers, collate_fn=list)
         # tqdm's notebook bar overlooks the variable by itself; None: only in a terminal or a notebook
         quiet = True if os.environ.get("TQDM_DISABLE") else None
-        with explained(self._cache_path), open(partial_path, "wb") as file:
+        with with_remedy(self._cache_path), open(partial_path, "wb") as file:
             chunks = tqdm(chunks, desc=f"caching {self.split}", leave=False, disable=quiet)
             for i, line in enumerate(chain.from_iterable(chunks)):
                 if isinstance(line, str):
@@ -244,7 +244,7 @@ class LineDataset(Dataset):
             os.fsync(file.fileno())
         try:
             os.replace(partial_path, self._cache_path)
-            with replacing(index_path) as file:
+            with atomic_write(index_path) as file:
                 file.write(json.dumps({"widths": widths, "broken": broken}).encode())
         except FileNotFoundError:
             if not index_path.is_file():    # else another process was done first and has tidied up
@@ -347,7 +347,7 @@ class BucketSampler(Sampler[list[int]]):
         return -(-len(self.widths) // self.batch_size)
 
     # Not named `set_epoch`: Accelerate calls a method of that name with its own count, which a resumed run begins at 0.
-    def begin_at(self, epoch: int, *, start: int = 0) -> None:
+    def start_at(self, epoch: int, *, start: int = 0) -> None:
         """Choose the epoch's order and the batch to begin with (to resume inside an epoch)."""
         self.epoch, self.start = epoch, start
 

@@ -17,7 +17,7 @@ class WriteError(OSError):
 
 
 @contextmanager
-def explained(path: str | Path, *, kept: str = "") -> Iterator[None]:
+def with_remedy(path: str | Path, *, kept: str = "") -> Iterator[None]:
     """Turn the system's errors about a full or protected disk, raised in the block, into a sentence.
 
     Args:
@@ -37,7 +37,7 @@ def explained(path: str | Path, *, kept: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """A binary file to write to that takes the place of ``path`` when the block ends well.
 
     It is written aside (``.partial``), flushed to the disk and renamed: whenever the process is killed, ``path`` is
@@ -49,7 +49,7 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
     path = Path(path)
     aside = path.with_name(path.name + ".partial")
     try:
-        with explained(path, kept="what stood there before is intact" if path.exists() else ""):
+        with with_remedy(path, kept="what stood there before is intact" if path.exists() else ""):
             with open(aside, "wb") as file:
                 yield file
                 file.flush()
@@ -62,7 +62,7 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def replacing_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path) -> Iterator[Path]:
     """An empty folder to fill that takes the place of ``path`` when the block ends well, and is removed otherwise.
 
     What a killed process left beside ``path`` is removed, too.
@@ -72,7 +72,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path).resolve()
     folder, old = path.with_name(f".{path.name}-partial"), path.with_name(f".{path.name}-old")
-    with explained(path):
+    with with_remedy(path):
         for left in (folder, old):
             shutil.rmtree(left, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -114,7 +114,7 @@ def align(reference: str, hypothesis: str) -> list[Edit]:
     return steps
 
 
-def unwritable_share(references: Sequence[str], charset: Charset) -> float:
+def unwritable_fraction(references: Sequence[str], charset: Charset) -> float:
     """Share of the references' characters that a model with this charset can never write, a fraction."""
     counts = Counter("".join(references))
     return sum(counts[character] for character in charset.missing("".join(counts))) / max(counts.total(), 1)

@@ -49,8 +49,8 @@ class CRNN(nn.Module):
         ).to(memory_format=torch.channels_last)    # the layout in which a CPU and tensor cores convolve fastest
         self.dropout = dropout
         self.rnn = BiLSTM(4 * width, hidden, num_layers=layers, dropout=dropout)
-        self.classifier = begin_blank(nn.Linear(2 * hidden, num_classes))
-        self.shortcut = begin_blank(nn.Conv1d(4 * width, num_classes, 3, padding=1))
+        self.classifier = init_blank_bias(nn.Linear(2 * hidden, num_classes))
+        self.shortcut = init_blank_bias(nn.Conv1d(4 * width, num_classes, 3, padding=1))
 
     @classmethod
     def baseline(cls, num_classes: int = 96) -> "CRNN":
@@ -112,11 +112,11 @@ class CRNN(nn.Module):
         """As ``forward``, from arrays to an array, in evaluation mode and without gradients; in bf16 where that is fast."""
         self.eval()
         device = self.classifier.weight.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bf16(device)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
             return self(torch.from_numpy(images).to(device), torch.from_numpy(image_widths).to(device)).cpu().numpy()
 
 
-def multiplies_bf16(device: torch.device) -> bool:
+def has_fast_bf16(device: torch.device) -> bool:
     """Whether the hardware multiplies 16-bit floats fast."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -124,7 +124,7 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 
 @torch.no_grad()
-def begin_blank(head: nn.Module) -> nn.Module:
+def init_blank_bias(head: nn.Module) -> nn.Module:
     """A classifier that begins with three frames in four blank, as CTC ends up with, and so skips learning that first."""
     head.bias.zero_()
     head.bias[BLANK] = math.log(3 * (len(head.bias) - 1))

@@ -16,7 +16,7 @@ from PIL import Image
 
 from hwrlib.charset import Charset
 from hwrlib.ctc import Symbol, greedy_symbols, text_log_probabilities
-from hwrlib.files import explained
+from hwrlib.files import with_remedy
 from hwrlib.images import Normalisation, Normalised, normalise, pad
 from hwrlib.weights import SHIPPED
 
@@ -130,7 +130,7 @@ class Recognizer:
 
     def read_each(self, images: Iterable[ImageLike], *, batch_size: int = 64) -> Iterator[Reading]:
         """As :meth:`read`, one reading at a time: memory does not grow with the number of images."""
-        for reading in self._read_or_tell(images, batch_size):
+        for reading in self._try_read(images, batch_size):
             if isinstance(reading, ValueError):
                 raise reading
             yield reading
@@ -152,7 +152,7 @@ class Recognizer:
             WriteError: the disk is full or protected; what was read before stays.
         """
         table, errors = Path(table), []
-        with explained(table, kept="the rows before are kept"):
+        with with_remedy(table, kept="the rows before are kept"):
             table.parent.mkdir(parents=True, exist_ok=True)
             with open(table, "a+b") as file:
                 done = _whole_rows(file, table)
@@ -161,7 +161,7 @@ class Recognizer:
                     chunk = list({path.name: path for path in reversed(chunk)}.values())[::-1]   # the first of each name
                     done |= {path.name for path in chunk}
                     rows = io.StringIO()
-                    for path, reading in zip(chunk, self._read_or_tell(chunk, batch_size)):
+                    for path, reading in zip(chunk, self._try_read(chunk, batch_size)):
                         if isinstance(reading, ValueError):
                             errors.append(reading)
                         else:
@@ -171,7 +171,7 @@ class Recognizer:
                     os.fsync(file.fileno())
         return errors
 
-    def _read_or_tell(self, images: Iterable[ImageLike], batch_size: int) -> Iterator[Reading | ValueError]:
+    def _try_read(self, images: Iterable[ImageLike], batch_size: int) -> Iterator[Reading | ValueError]:
         """A reading of each image, or the error where it cannot be read."""
         remaining = iter(images)
         while chunk := list(islice(remaining, CHUNK)):

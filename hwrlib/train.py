@@ -39,10 +39,10 @@ from hwrlib.charset import Charset
 from hwrlib.config import TrainConfig
 from hwrlib.ctc import ctc_loss, frames_needed, greedy_decode
 from hwrlib.data import Batch, JoinedLines, LineDataset, ResidentLines, eval_loader, train_loader, with_room_for
-from hwrlib.files import explained, replacing
+from hwrlib.files import atomic_write, with_remedy
 from hwrlib.images import Normalisation
 from hwrlib.metrics import Scores, score
-from hwrlib.model import CRNN, multiplies_bf16
+from hwrlib.model import CRNN, has_fast_bf16
 from hwrlib.optim import build_optimizer, ema_update, learning_rate_at
 
 # Set before torch starts its threads, which inherit it: gradients of near-certain frames are so small that a CPU would
@@ -159,7 +159,7 @@ def resolve_precision(precision: str) -> str:
     if precision != "auto":
         return {"fp32": "no"}.get(precision, precision)
     device = torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
-    return "bf16" if multiplies_bf16(device) else "fp16" if device.type == "cuda" else "no"
+    return "bf16" if has_fast_bf16(device) else "fp16" if device.type == "cuda" else "no"
 
 
 def build_model(config: TrainConfig, num_classes: int) -> CRNN:
@@ -364,7 +364,7 @@ def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool 
         training.restore(checkpoint.load_safely(folder / checkpoint.RESUME, device=training.accelerator.device),
                          folder / checkpoint.RESUME)
     if training.accelerator.is_main_process:
-        with replacing(folder / "config.json") as file:
+        with atomic_write(folder / "config.json") as file:
             file.write(json.dumps(config.as_dict(), indent=2).encode())
     if device := with_room_for([*parts, validation_set], training.accelerator.device):
         train_lines, validation_lines = (ResidentLines(each, charset, device) for each in (parts, [validation_set]))
@@ -391,7 +391,7 @@ def _open_folder(run_dir: str | Path | None, resume: bool) -> Path:
     if not resume and (folder / checkpoint.RESUME).exists():
         raise FileExistsError(f"{folder}: a training was begun here already; set resume to continue it, or choose "
                               "another folder")
-    with explained(folder):
+    with with_remedy(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -402,10 +402,10 @@ def _run_epochs(training: Training, folder: Path, loader: DataLoader, validation
     sampler, prepared = loader.batch_sampler, accelerator.prepare(loader)
     saver = _Saver(training, folder)
     board = SummaryWriter(str(folder / "tensorboard"), purge_step=len(training.losses))
-    with explained(folder, kept="the last saved checkpoint is intact"), board, saver.interrupt:
+    with with_remedy(folder, kept="the last saved checkpoint is intact"), board, saver.interrupt:
         while training.epoch < config.epochs and not _stalled(training):
             began = time.perf_counter()
-            sampler.begin_at(training.epoch, start=training.batch * accelerator.num_processes)
+            sampler.start_at(training.epoch, start=training.batch * accelerator.num_processes)
             done = training.batch
             train_loss = train_one_epoch(training, prepared, on_step=saver.save_when_due)
             seconds = time.perf_counter() - began
@@ -506,7 +506,7 @@ class _Saver:
         training = self.training
         losses = pd.DataFrame({"step": range(1, len(training.losses) + 1), "loss": training.losses})
         for name, table in (("history.csv", pd.DataFrame(training.history)), ("losses.csv", losses)):
-            with replacing(self.folder / name) as file:
+            with atomic_write(self.folder / name) as file:
                 table.to_csv(file, index=False)
         for step in range(len(training.losses) - batches, len(training.losses)):
             board.add_scalar("loss/batch", training.losses[step], step + 1)

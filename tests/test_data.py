@@ -163,7 +163,7 @@ WIDTHS = np.random.default_rng(0).integers(32, 257, 1003)
 
 def batches_at(epoch: int, *, start: int = 0, seed: int = 0) -> list[list[int]]:
     sampler = BucketSampler(WIDTHS, 8, seed=seed)
-    sampler.begin_at(epoch, start=start)
+    sampler.start_at(epoch, start=start)
     return list(sampler)
 
 
@@ -194,7 +194,7 @@ def test_training_loader_gives_the_sampler_s_batches(folder):
     dataset = opened(folder)
     for workers in (0, 1):
         loader = train_loader(dataset, Charset("AELNO"), batch_size=4, seed=1, workers=workers)
-        loader.batch_sampler.begin_at(1, start=2)
+        loader.batch_sampler.start_at(1, start=2)
         expected = [tuple(dataset.names[i] for i in batch) for batch in loader.batch_sampler]
         assert [batch.names for batch in loader] == expected and len(expected) == 6
 

@@ -15,7 +15,7 @@ from hwrlib.metrics import (
     exact_match,
     reliability,
     score,
-    unwritable_share,
+    unwritable_fraction,
     wer,
 )
 
@@ -154,8 +154,8 @@ def test_no_confusions():
 
 
 def test_share_of_characters_that_cannot_be_written():
-    assert unwritable_share(["NOÉ", "LÉA"], Charset("NOLA")) == pytest.approx(2 / 6)
-    assert unwritable_share(["NO"], Charset("NO")) == unwritable_share([""], Charset("NO")) == 0
+    assert unwritable_fraction(["NOÉ", "LÉA"], Charset("NOLA")) == pytest.approx(2 / 6)
+    assert unwritable_fraction(["NO"], Charset("NO")) == unwritable_fraction([""], Charset("NO")) == 0
 
 
 def test_reliability_by_hand():

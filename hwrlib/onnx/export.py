@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hwrlib import checkpoint
 from hwrlib.charset import Charset
-from hwrlib.files import replacing
+from hwrlib.files import atomic_write
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN, FULL_INK, BiLSTM, ColumnMax, ResidualBlock
 from hwrlib.onnx.runtime import FORMAT
@@ -80,7 +80,7 @@ def to_onnx(model: CRNN, charset: Charset, normalisation: Normalisation, path: s
         "format": FORMAT, "characters": charset.characters, "normalisation": normalisation.as_dict(),
         "stride": model.stride, "config": config or {}, "metrics": metrics or {}})})
     onnx.checker.check_model(proto, full_check=True)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(proto.SerializeToString())
     return Path(path)
 

@@ -20,7 +20,7 @@ import pandas as pd
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hwrlib.files import replacing_folder
+from hwrlib.files import atomic_folder
 from hwrlib.labels import SPLITS, has_control, is_special, parse_labels, read_labels, split_groups
 from hwrlib.sources.archives import MB, Source, is_unsafe, open_source
 
@@ -176,7 +176,7 @@ def _row_fault(name: str, text: str, there: bool, taken: bool) -> str | None:
 
 def _write_set(source: Source, rows: dict[str, pd.DataFrame], out: Path, report: Report) -> Report:
     report.check()
-    with replacing_folder(out) as folder:
+    with atomic_folder(out) as folder:
         for split in SPLITS:
             _write_split(source, rows[split], folder / split, report.splits[split])
         report.check()

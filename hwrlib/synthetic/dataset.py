@@ -25,7 +25,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hwrlib.files import replacing_folder
+from hwrlib.files import atomic_folder
 from hwrlib.synthetic.glyphs import Alphabet, available_alphabets
 from hwrlib.synthetic.hands import LABEL_CHARACTERS, Hand, load_fonts, make_hand, render_name, to_label
 
@@ -162,7 +162,7 @@ def generate(
     if _made_with(out) == parameters:
         return False
     fonts = load_fonts(names)
-    with replacing_folder(out) as aside:
+    with atomic_folder(out) as aside:
         for split, count in counts.items():
             _write_split(aside, split, plan(split, count, seed=seed), seed=seed, fonts=fonts)
         (aside / "synthetic.json").write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")

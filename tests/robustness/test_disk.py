@@ -10,7 +10,7 @@ import pytest
 from hwrlib import synthetic
 from hwrlib.checkpoint import load_safely, save_atomically
 from hwrlib.data import LineDataset
-from hwrlib.files import WriteError, replacing
+from hwrlib.files import WriteError, atomic_write
 from hwrlib.onnx.export import to_onnx
 from hwrlib.sources import prepare_layout
 from hwrlib.train import fit
@@ -121,5 +121,5 @@ def test_a_folder_that_may_not_be_written_to(disk, tiny, drawn_set, recognizer):
 
 def test_other_errors_pass_unchanged(tmp_path):
     with pytest.raises(FileNotFoundError):
-        with replacing(tmp_path / "missing" / "file"):
+        with atomic_write(tmp_path / "missing" / "file"):
             pass
