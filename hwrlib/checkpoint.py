@@ -1,35 +1,46 @@
 """Checkpoints: written so that a kill never leaves half a file, read so that a foreign file never runs code.
 
-A model checkpoint (``best_model.pth``, ``epoch_3_model_checkpoint.pth``) is all that reading needs: weights, charset,
-normalisation, and the configuration and figures of its training. ``resume.pth`` holds what training needs besides.
-Shipped weights (``weights/``) are such model checkpoints, each beside its model card.
+A model checkpoint (`best_model.pth`, `epoch_3_model_checkpoint.pth`) is all that reading needs: weights, charset,
+normalisation, and the configuration and metrics of its training. `resume.pth` holds what training needs besides.
+Shipped weights (`weights/`) are such model checkpoints, each with its model card.
 """
 
+from __future__ import annotations
+
 import io
+import json
 import pickle
 import re
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 
 from hwrlib.charset import BLANK, Charset
 from hwrlib.files import atomic_write
 from hwrlib.images import Normalisation
+from hwrlib.interrupt import InterruptLater
 from hwrlib.model import CRNN
 from hwrlib.weights import SHIPPED
+
+if TYPE_CHECKING:
+    from hwrlib.state import Training
 
 FORMAT = "hwrlib-1"
 BEST = "best_model.pth"
 RESUME = "resume.pth"
-CLASS_LAYERS = ("classifier.", "shortcut.")   # whose weights have a row for each class
+CLASS_LAYERS = ("classifier.", "shortcut.")   # layers whose weights have a row for each class
 
+
+# Files ---------------------------------------------------------------------------------------------------------------
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
-    """Write a dictionary of tensors and plain values so that the file is there whole, or is the one before.
+    """Write a dictionary of tensors and plain values; a kill leaves the whole new file or the whole old one.
 
     Raises:
-        WriteError: the disk is full or protected; the old file is intact.
+        WriteError: the disk is full or read-only; the old file is intact.
     """
     serialised = io.BytesIO()      # torch would hide the system's error if it wrote to the file itself
     torch.save({"format": FORMAT, **content}, serialised)
@@ -38,11 +49,11 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
 
 
 def load_safely(path: str | Path, *, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """Read what :func:`save_atomically` wrote; only tensors and plain values are taken, no pickled code is run.
+    """Read what `save_atomically` wrote; only tensors and plain values are accepted, no pickled code is run.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, no checkpoint of this package, of another version, or holds code.
+        ValueError: the file is damaged, not a checkpoint of this package, of another version, or holds code.
     """
     path = Path(path)
     if not path.is_file():
@@ -50,18 +61,20 @@ def load_safely(path: str | Path, *, device: str | torch.device = "cpu") -> dict
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path}: refused, since it holds more than tensors and plain values, and loading it could "
+        raise ValueError(f"{path}: rejected, because it holds more than tensors and plain values, and loading it could "
                          "run code; use a checkpoint that hwrlib saved") from error
     except PermissionError:
         raise
-    except Exception as error:      # damaged pickles make torch's reader stumble in every way there is
+    except Exception as error:      # damaged pickles make torch's reader fail in many ways
         reason = (str(error) or "it ends too early").splitlines()[0]
         raise ValueError(f"{path}: damaged or cut short ({reason}); use another checkpoint") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"{path}: not a checkpoint of this version of hwrlib ({FORMAT}), but {found!r}; train anew")
+        raise ValueError(f"{path}: not a checkpoint of this version of hwrlib ({FORMAT}), but {found!r}; train it again")
     return content
 
+
+# Models --------------------------------------------------------------------------------------------------------------
 
 def save_model(path: Path, *, model: CRNN, charset: Charset, normalisation: Normalisation, config: dict[str, Any],
                metrics: dict[str, float]) -> None:
@@ -72,33 +85,39 @@ def save_model(path: Path, *, model: CRNN, charset: Charset, normalisation: Norm
 
 def load_model(path: str | Path, *, device: str | torch.device = "cpu"
                ) -> tuple[CRNN, Charset, Normalisation, dict[str, Any]]:
-    """A model ready to read, its charset and normalisation, and a dictionary of its ``config`` and ``metrics``.
+    """A model ready to read, its charset and normalisation, and a dictionary of its `config` and `metrics`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is refused (see :func:`load_safely`), or its parts do not fit each other.
+        ValueError: the file is rejected (see `load_safely`), or its parts do not fit together.
     """
     content = load_safely(path, device=device)
     try:
-        model = CRNN.from_arguments(content["arguments"])
+        model = CRNN(**_current(content["arguments"]))
         model.load_state_dict(content["model"])
         charset, normalisation = Charset(content["characters"]), Normalisation(**content["normalisation"])
     except Exception as error:      # whatever a stranger's values may do to the constructors
         reason = (str(error) or repr(error)).splitlines()[0]
-        raise ValueError(f"{path}: its parts do not fit this version of hwrlib ({reason}); train anew") from error
+        raise ValueError(f"{path}: its parts do not fit this version of hwrlib ({reason}); train it again") from error
     if len(charset) != model.arguments["num_classes"]:
         raise ValueError(f"{path}: a charset of {len(charset)} classes beside a model of "
                          f"{model.arguments['num_classes']}: not saved by one training; use another checkpoint")
     return model.to(device).eval(), charset, normalisation, {key: content.get(key, {}) for key in ("config", "metrics")}
 
 
+def _current(arguments: dict[str, Any]) -> dict[str, Any]:
+    """A model's arguments as this version writes them; the first version marked the baseline by a flag."""
+    arguments = dict(arguments)
+    return arguments | {"architecture": "baseline"} if arguments.pop("baseline", False) else arguments
+
+
 def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
-    """Give a fresh model the weights of another, to train on from there.
+    """Give a fresh model the weights of another one, to continue training from there.
 
     Args:
-        source: as :func:`find_checkpoint` takes it.
-        model: to be changed. Characters that the other does not know keep the weights they were drawn.
-        charset: of ``model``.
+        source: as `find_checkpoint` accepts it.
+        model: to be changed. Characters that the other does not know keep their random weights.
+        charset: of `model`.
     Raises:
         FileNotFoundError, ValueError: there is no such checkpoint, or its layers have other sizes.
     """
@@ -107,7 +126,7 @@ def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
     sizes = [{key: value for key, value in each.arguments.items() if key not in ("num_classes", "dropout")}
              for each in (other, model)]
     if sizes[0] != sizes[1]:
-        raise ValueError(f"start_from: the model of {path} has {sizes[0]}, this training {sizes[1]}; set them alike")
+        raise ValueError(f"start_from: the model of {path} has {sizes[0]}, this training {sizes[1]}; make them equal")
     shared = [c for c in charset.characters if not other_charset.missing(c)]
     rows, other_rows = ([BLANK, *known.encode("".join(shared))] for known in (charset, other_charset))
     weights = other.state_dict()
@@ -119,12 +138,14 @@ def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
     model.load_state_dict(weights)
 
 
+# Finding checkpoints -------------------------------------------------------------------------------------------------
+
 def find_checkpoint(source: str | Path) -> Path:
     """The model checkpoint that a user means.
 
     Args:
-        source: the name of shipped weights, a checkpoint's file, or a run's folder, whose best model is taken, or that
-            of its last epoch where there is no best. A folder that is called like shipped weights: ``./names``.
+        source: the name of shipped weights, a checkpoint file, or a run's folder, which stands for its best model or, if
+            it has none, that of its last epoch. A folder with the name of shipped weights is written `./names`.
     Raises:
         FileNotFoundError: there is none.
     """
@@ -140,7 +161,7 @@ def find_checkpoint(source: str | Path) -> Path:
         return path / BEST
     if epochs := epoch_checkpoints(path):
         return epochs[-1]
-    raise FileNotFoundError(f"{path}: no {BEST} and no epoch checkpoint in this folder; has its training begun?")
+    raise FileNotFoundError(f"{path}: no {BEST} and no epoch checkpoint in this folder; has its training started?")
 
 
 def latest_run(runs_dir: str | Path) -> Path:
@@ -156,7 +177,7 @@ def latest_run(runs_dir: str | Path) -> Path:
 
 
 def epoch_path(run_dir: str | Path, epoch: int) -> Path:
-    """Where the checkpoint of an epoch (from 1) lies."""
+    """The path of an epoch's checkpoint; epochs are counted from 1."""
     return Path(run_dir) / f"epoch_{epoch}_model_checkpoint.pth"
 
 
@@ -164,3 +185,99 @@ def epoch_checkpoints(run_dir: str | Path) -> list[Path]:
     """The epoch checkpoints of a run, earliest epoch first."""
     found = {path: re.fullmatch(r"epoch_(\d+)_model_checkpoint\.pth", path.name) for path in Path(run_dir).glob("*")}
     return sorted((path for path, match in found.items() if match), key=lambda path: int(found[path][1]))
+
+
+# A run in progress ---------------------------------------------------------------------------------------------------
+
+class Checkpointer:
+    """Writes what a run leaves in its folder, on the main process only, and restores a training from there.
+
+    Used as a context, it delays an interrupt until the step in progress is finished and its state saved.
+
+    Args:
+        training: to be saved and restored.
+        folder: of the run.
+    """
+
+    def __init__(self, training: Training, folder: Path):
+        self.training, self.folder = training, folder
+        self.saved_at, self.interrupt = time.monotonic(), InterruptLater()
+        self.is_main = training.accelerator.is_main_process
+        self._write("config.json", json.dumps(training.config.as_dict(), indent=2))
+
+    def __enter__(self) -> Checkpointer:
+        from torch.utils.tensorboard import SummaryWriter   # only training needs it, and its import takes a second
+
+        self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=len(self.training.losses))
+        self.interrupt.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.interrupt.__exit__(*error)
+        self.board.close()
+
+    def restore(self) -> None:
+        """Continue from the run's saved state, if there is one.
+
+        Raises:
+            ValueError: the state belongs to another configuration, other labels or another version; the message says which.
+        """
+        path = self.folder / RESUME
+        if path.is_file():
+            state = load_safely(path, device=self.training.accelerator.device)
+            if different := self.training.differences(state):
+                raise ValueError(f"{path}: this run was started differently ({'; '.join(different)}); resume it as it was, "
+                                 "or start a new run")
+            self.training.load_state_dict(state)
+
+    def after_step(self) -> None:
+        """Save the state if the last one is old enough, or before an interrupt ends the training.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C or a notebook's stop button asked for it; the state is saved.
+        """
+        if self.interrupt.requested or time.monotonic() - self.saved_at > self.training.config.checkpoint_minutes * 60:
+            self._save_state()
+        self.stop_if_requested()
+
+    def stop_if_requested(self) -> None:
+        """End a training whose state has just been saved, if an interrupt asked for it."""
+        if self.interrupt.requested:
+            raise KeyboardInterrupt(f"{self.folder}: stopped and saved; continue with resume")
+
+    def after_epoch(self) -> None:
+        """Save the epoch's model and history, the best model if this is it, and the state to resume from."""
+        if not self.is_main:
+            return
+        training, row = self.training, self.training.history[-1]
+        paths = [epoch_path(self.folder, training.epoch)]
+        if row["validation_cer"] <= min(earlier["validation_cer"] for earlier in training.history):
+            paths.append(self.folder / BEST)
+        for path in paths:
+            save_model(path, model=training.best_model, charset=training.charset, config=training.config.as_dict(),
+                       normalisation=training.config.normalisation,
+                       metrics={key: row[key] for key in ("epoch", "validation_loss", "validation_cer", "validation_exact")})
+        for old in epoch_checkpoints(self.folder)[:-training.config.checkpoints_kept]:
+            old.unlink()
+        self._write_tables()
+        self._save_state()
+
+    def _write_tables(self) -> None:
+        losses, history = self.training.losses, self.training.history
+        self._write("history.csv", pd.DataFrame(history).to_csv(index=False))
+        self._write("losses.csv", pd.DataFrame({"step": range(1, len(losses) + 1), "loss": losses}).to_csv(index=False))
+        for step in range(history[-2]["step"] if len(history) > 1 else 0, len(losses)):
+            self.board.add_scalar("loss/batch", losses[step], step + 1)
+        for name, value in history[-1].items():
+            if name not in ("epoch", "step"):
+                self.board.add_scalar(f"epoch/{name}", value, history[-1]["step"])
+
+    def _save_state(self) -> None:
+        if self.is_main:
+            save_atomically(self.training.state_dict(), self.folder / RESUME)
+        self.saved_at = time.monotonic()
+
+    def _write(self, name: str, text: str) -> None:
+        if self.is_main:
+            with atomic_write(self.folder / name) as file:
+                file.write(text.encode())

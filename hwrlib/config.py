@@ -1,64 +1,90 @@
-"""Every knob of a training run, in one frozen, checked place.
+"""Every knob of a training run: declared, typed, explained and limited in one place.
 
-The same names stand in the parameters cell of notebook 02, in ``notebooks/params/*.yaml`` and here. A value of the
-wrong type or a name that is not known is refused at once, with the names that are.
+Recipes (`notebooks/params/*.yaml`) and the parameters of notebook 02 use the same names. An unknown name, a wrong type
+or a value out of range is rejected before any work starts.
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from hwrlib.images import Normalisation
+
+
+def knob(default: Any, help: str, *, above: float | None = None, at_least: float | None = None,
+         below: float | None = None, choices: tuple[str, ...] = (), multiple_of: int = 1, may_change: bool = False) -> Any:
+    """A field of `TrainConfig`: its explanation, its limits, and whether it may change when a run is resumed."""
+    limits = dict(above=above, at_least=at_least, below=below, choices=choices, multiple_of=multiple_of)
+    return dataclasses.field(default=default, metadata={"help": help, "may_change": may_change, **limits})
+
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What a training run is made of; the defaults train the embedded set in minutes on two CPU cores.
+    """The knobs of a training run; the defaults train the embedded data set in minutes on two CPU cores.
 
     Raises:
-        ValueError: a value has the wrong type or lies outside its range; the message lists every fault.
+        ValueError: a value has the wrong type or is out of range; the message lists every fault.
     """
 
-    data: str = "data/synthetic"   # folder of the data set, in the one layout
-    model: str = "crnn"            # "crnn" (ours) or "baseline" (the original design)
-    width: int = 32                # channels of the first block; the next two have 2x and 4x ("crnn")
-    hidden: int = 128              # LSTM units in each direction ("crnn")
-    layers: int = 2                # of the LSTM; 1 trains a fifth faster ("crnn")
-    dropout: float = 0.1           # share of features dropped before each LSTM layer and the classifier ("crnn")
-    shortcut: float = 0.3          # weight of a second CTC loss straight on the CNN's features; 0: none ("crnn")
-    characters: str = ""           # the charset; empty: the characters of the training labels
-    extra_data: str = ""           # a second data set whose training lines are mixed in; empty: none
-    corrections: str = ""          # CSV of decisions on suspect labels (notebook 05); empty: labels as they are
-    start_from: str = ""           # weights to begin with: "names", "lines", a checkpoint or a run; empty: random
-    height: int = 40               # image height in px; a multiple of 8
-    max_width: int = 256           # px; a wider image is squeezed to this
-    min_width: int = 32            # px; a narrower image is padded with paper to this
-    max_stretch: float = 1.7       # how much more the height may be scaled than a squeezed width
-    epochs: int = 4                # passes over the training split
-    batch_size: int = 16           # images a step (and a process)
-    accumulation: int = 1          # batches whose gradients are summed before a step of the optimizer
-    optimizer: str = "muon"        # "muon" (for the hidden matrices, AdamW for the rest) or "adamw"
-    learning_rate: float = 0.0025  # at the peak of the schedule
-    weight_decay: float = 0.01     # share of the learning rate by which weights shrink a step
-    schedule: str = "cosine"       # "cosine" to zero, or "constant"; both after the warm-up
-    warmup: float = 0.05           # share of all steps in which the learning rate rises linearly from 0
-    clip_norm: float = 5.0         # gradients are scaled down to this norm; 0: never
-    ema: float = 0.997             # decay of the moving average of the weights that is evaluated and saved; 0: none
-    augment: float = 0.2           # strength of the augmentation; 0: none, 0.5: for a quarter of an hour, 1: for hours
-    precision: str = "auto"        # "fp32", "bf16", "fp16"; auto: bf16 where the hardware multiplies it fast
-    compiled: bool = False         # the convolutions by torch.compile, for a GPU; CPUs gain nothing
-    patience: int = 0              # stop after this many epochs without a better validation CER; 0: never
-    workers: int = 0               # processes that load batches; 0: the main one (the cache makes that fast)
-    train_limit: int = 0           # train on this many images of `data`, drawn at random; 0: all
-    checkpoint_minutes: float = 5.0  # the state for `resume` is saved at least this often, and at each epoch
-    checkpoints_kept: int = 3      # epoch checkpoints that stay on disk beside the best
-    seed: int = 0                  # of the weights, the batches and the augmentation
+    data: str = knob("data/synthetic", "folder of the data set")
+    extra_data: str = knob("", "a second data set whose training lines are mixed in; empty: none")
+    corrections: str = knob("", "CSV of decisions on suspect labels (notebook 05); empty: labels as they are")
+    train_limit: int = knob(0, "train on this many lines of `data`, drawn at random; 0: all", at_least=0)
+    characters: str = knob("", "the charset; empty: the characters of the training labels")
+
+    height: int = knob(40, "image height in px", above=0, multiple_of=8)
+    max_width: int = knob(256, "px; a wider image is squeezed to this", above=0)
+    min_width: int = knob(32, "px; a narrower image is padded with paper to this", above=0)
+    max_stretch: float = knob(1.7, "how much more the height of a squeezed line may be scaled than its width", at_least=1)
+
+    model: str = knob("residual", "architecture; `baseline` is the original design and ignores the next four",
+                      choices=("residual", "baseline"))
+    width: int = knob(32, "channels of the first residual block; the next two have 2x and 4x", above=0)
+    hidden: int = knob(128, "LSTM units in each direction", above=0)
+    layers: int = knob(2, "number of LSTM layers", above=0)
+    dropout: float = knob(0.1, "fraction of features dropped before each LSTM layer and the classifier", at_least=0, below=1)
+    start_from: str = knob("", "initial weights: `names`, `lines`, a checkpoint or a run; empty: random")
+
+    epochs: int = knob(4, "passes over the training split", above=0)
+    batch_size: int = knob(16, "images per step and process", above=0)
+    accumulation: int = knob(1, "batches whose gradients are summed before an update", above=0)
+    optimizer: str = knob("muon", "`muon` (for hidden matrices, AdamW for the rest) or `adamw`", choices=("muon", "adamw"))
+    learning_rate: float = knob(0.0025, "at the peak of the schedule", above=0)
+    weight_decay: float = knob(0.01, "fraction of the learning rate by which weights shrink per step", at_least=0)
+    schedule: str = knob("cosine", "`cosine` to zero or `constant`, both after the warm-up", choices=("cosine", "constant"))
+    warmup: float = knob(0.05, "fraction of all steps in which the learning rate rises linearly", at_least=0, below=1)
+    clip_norm: float = knob(5.0, "gradients are scaled down to this norm; 0: never", at_least=0)
+    shortcut: float = knob(0.3, "weight of the CTC loss of the shortcut head", at_least=0)
+    ema: float = knob(0.997, "decay of the weights' moving average, which is evaluated and saved; 0: none", at_least=0,
+                      below=1)
+    augment: float = knob(0.2, "strength of the augmentation; 0: none, 0.5: for a quarter of an hour, 1: for hours",
+                          at_least=0)
+    precision: str = knob("auto", "`fp32`, `bf16` or `fp16`; `auto`: bf16 if the hardware multiplies it fast",
+                          choices=("auto", "fp32", "bf16", "fp16"))
+    patience: int = knob(0, "stop after this many epochs without a better validation CER; 0: never", at_least=0)
+    seed: int = knob(0, "of the weights, the batches and the augmentation", at_least=0)
+
+    workers: int = knob(0, "processes that load batches; 0: the main one, which the cache makes fast", at_least=0,
+                        may_change=True)
+    checkpoint_minutes: float = knob(5.0, "the state for `resume` is saved at least this often", above=0, may_change=True)
+    checkpoints_kept: int = knob(3, "epoch checkpoints that are kept beside the best", above=0, may_change=True)
 
     def __post_init__(self):
-        faults = _type_faults(self) or _range_faults(self)
+        faults = [fault for field in dataclasses.fields(self) if (fault := _fault(self, field))]
+        if not faults and self.min_width > self.max_width:
+            faults = [f"min_width {self.min_width} exceeds max_width {self.max_width}"]
         if faults:
             raise ValueError("; ".join(faults))
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """How every image of the run is prepared."""
+        return Normalisation(height=self.height, max_width=self.max_width, min_width=self.min_width,
+                             max_stretch=self.max_stretch)
 
     @classmethod
     def names(cls) -> list[str]:
@@ -67,74 +93,74 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
-        """A configuration from names and values.
+        """A configuration from names and values; all other knobs keep their defaults.
 
         Raises:
             ValueError: an unknown name (the message lists the known ones), a wrong type, or a value out of range.
         """
-        unknown = sorted(set(values) - set(cls.names()))
+        unknown = sorted(map(str, set(values) - set(cls.names())))
         if unknown:
             raise ValueError(f"unknown parameters {unknown}; known are: {', '.join(cls.names())}")
         return cls(**values)
 
     @classmethod
-    def from_parameters(cls, namespace: dict[str, Any]) -> "TrainConfig":
-        """A configuration from a notebook's ``globals()``: every knob that is defined there, the rest by default."""
-        return cls(**{name: namespace[name] for name in cls.names() if name in namespace})
+    def from_yaml(cls, path: str | Path, **changes: Any) -> "TrainConfig":
+        """A configuration from a recipe, a YAML file of `name: value` lines.
 
-    @classmethod
-    def from_yaml(cls, path: str | Path) -> "TrainConfig":
-        """A configuration from a YAML file of ``name: value`` lines.
-
+        Args:
+            path: the file; "" stands for the defaults.
+            changes: knobs that differ from the recipe; those that are None do not.
         Raises:
-            ValueError: the file is no such mapping, or a name or value is refused; the message names the file.
+            FileNotFoundError: there is no such file.
+            ValueError: the file is not such a mapping, or a name or value is rejected; the message names the file.
         """
         try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+            values = (yaml.safe_load(Path(path).read_text(encoding="utf-8")) if path else None) or {}
             if not isinstance(values, dict):
                 raise ValueError("the file must hold `name: value` lines")
-            return cls.from_dict(values)
+            return cls.from_dict(values | {name: value for name, value in changes.items() if value is not None})
         except (ValueError, yaml.YAMLError) as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise ValueError(f"{path or 'parameters'}: {error}") from error
+
+    @classmethod
+    def from_record(cls, values: dict[str, Any]) -> "TrainConfig":
+        """The configuration that a checkpoint of this or an earlier version keeps; knobs that are gone are ignored."""
+        known = {name: value for name, value in values.items() if name in cls.names()}
+        return cls(**known | ({"model": "residual"} if known.get("model") == "crnn" else {}))
 
     def as_dict(self) -> dict[str, Any]:
         """All knobs by name."""
         return dataclasses.asdict(self)
 
+    def changed(self) -> dict[str, Any]:
+        """The knobs that differ from their defaults."""
+        return {name: value for name, value in self.as_dict().items() if value != getattr(TrainConfig, name)}
 
-def _type_faults(config: TrainConfig) -> list[str]:
-    """One sentence for each value whose type is not the knob's; an int is taken where a float is asked for."""
-    faults = []
-    for field in dataclasses.fields(config):
-        value, wanted = getattr(config, field.name), field.type
-        if wanted is float and type(value) is int:
-            object.__setattr__(config, field.name, float(value))
-        elif type(value) is not wanted:
-            hint = " (write 0.001, not 1e-3)" if wanted is float and isinstance(value, str) else ""
-            faults.append(f"{field.name} must be {wanted.__name__}, not {value!r}{hint}")
-    return faults
+    def differences(self, other: "TrainConfig") -> list[str]:
+        """The knobs that must be equal for a run to be resumed and are not, as `name: theirs then, ours now`."""
+        return [f"{field.name}: {theirs!r} then, {ours!r} now" for field in dataclasses.fields(self)
+                if not field.metadata["may_change"]
+                and (ours := getattr(self, field.name)) != (theirs := getattr(other, field.name))]
 
 
-def _range_faults(config: TrainConfig) -> list[str]:
-    """One sentence for each value outside its range."""
-    above_zero = ["width", "hidden", "layers", "height", "max_width", "min_width", "epochs", "batch_size",
-                  "accumulation", "learning_rate", "checkpoint_minutes", "checkpoints_kept"]
-    not_negative = ["weight_decay", "clip_norm", "augment", "shortcut", "patience", "workers", "train_limit", "seed"]
-    below_one = ["dropout", "warmup", "ema"]
-    choices = {"model": ("crnn", "baseline"), "schedule": ("cosine", "constant"), "optimizer": ("muon", "adamw"),
-               "precision": ("auto", "fp32", "bf16", "fp16")}
-    faults = [f"{name} must be above 0, not {getattr(config, name)}" for name in above_zero
-              if not getattr(config, name) > 0]
-    faults += [f"{name} must not be negative, as {getattr(config, name)} is" for name in not_negative
-               if not getattr(config, name) >= 0]
-    faults += [f"{name} must lie in 0 … 1, not {getattr(config, name)}" for name in below_one
-               if not 0 <= getattr(config, name) < 1]
-    faults += [f"{name} must be one of {', '.join(allowed)}, not {getattr(config, name)!r}"
-               for name, allowed in choices.items() if getattr(config, name) not in allowed]
-    if config.height % 8:
-        faults.append(f"height must be a multiple of 8, not {config.height}")
-    if config.min_width > config.max_width:
-        faults.append(f"min_width {config.min_width} exceeds max_width {config.max_width}")
-    if config.max_stretch < 1:
-        faults.append(f"max_stretch must be at least 1, not {config.max_stretch}")
-    return faults
+def _fault(config: TrainConfig, field: dataclasses.Field) -> str | None:
+    """What is wrong with a knob's value, if anything; an int is accepted as a float."""
+    value, wanted, limits = getattr(config, field.name), field.type, field.metadata
+    if wanted is float and type(value) is int:
+        object.__setattr__(config, field.name, float(value))
+    elif type(value) is not wanted:
+        hint = " (write 0.001, not 1e-3)" if wanted is float and isinstance(value, str) else ""
+        return f"{field.name} must be {wanted.__name__}, not {value!r}{hint}"
+    if limits["choices"] and value not in limits["choices"]:
+        return f"{field.name} must be one of {', '.join(limits['choices'])}, not {value!r}"
+    if wanted is float and not math.isfinite(value):
+        return f"{field.name} must be a finite number, not {value}"
+    if limits["above"] is not None and not value > limits["above"]:
+        return f"{field.name} must be above {limits['above']}, not {value}"
+    if limits["at_least"] is not None and not value >= limits["at_least"]:
+        return f"{field.name} must be at least {limits['at_least']}, not {value}"
+    if limits["below"] is not None and not value < limits["below"]:
+        return f"{field.name} must be below {limits['below']}, not {value}"
+    if value and limits["multiple_of"] > 1 and value % limits["multiple_of"]:
+        return f"{field.name} must be a multiple of {limits['multiple_of']}, not {value}"
+    return None

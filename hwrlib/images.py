@@ -1,33 +1,39 @@
-"""Images on their way to the model, at training and at reading alike: :func:`normalise` each, :func:`pad` a batch."""
+"""Images on their way to the model, the same in training and in reading: `normalise` each one, `pad` a batch."""
 
+from __future__ import annotations
+
+import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-MAX_PIXELS = 50_000_000      # a larger image is refused: no line of writing needs it, a decompression bomb does
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    ImageLike = str | Path | bytes | IO[bytes] | Image.Image | np.ndarray | Tensor
+
+MAX_PIXELS = 50_000_000      # a larger image is rejected: no line of writing needs it, but a decompression bomb does
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")  # none that runs another program, as EPS does
-MIN_CONTRAST = 24            # grey levels between paper and ink; less is taken for an empty image
+MIN_CONTRAST = 24            # grey levels between paper and ink; less is treated as an empty image
 INK_LEVEL = 96               # of 255; a row or column without a pixel of this much ink is margin
 MARGIN = 3                   # px of paper left around the ink before scaling
 WIDTH_STEP = 32              # px; batches come in few different widths, which convolution libraries reward
-MIN_PIECES = 3               # that an edge must have cut off before they are taken for a neighbouring line
-
-cv2.setNumThreads(1)         # images are small, and the threads are needed elsewhere
+MIN_PIECES = 3               # pieces cut off by an edge before they are treated as a neighbouring line
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """How images become model input; saved in every checkpoint, so that reading does what training did.
+    """How images become model input; saved in every checkpoint, so that reading prepares images as training did.
 
     Args:
         height: px of the result.
         max_width, min_width: px; a wider line is squeezed, a narrower one padded with paper.
-        max_stretch: where a line is squeezed to ``max_width``, its height may be scaled this much more than its width.
+        max_stretch: if a line is squeezed to `max_width`, its height may be scaled this much more than its width.
     """
 
     height: int = 40
@@ -45,41 +51,69 @@ class Normalised(NamedTuple):
 
     ink: np.ndarray   # (height, W) uint8, 0 is paper, 255 full ink
     left: float       # px of the original at which column 0 begins
-    scale: float      # columns of ``ink`` a px of the original
-    right: float      # px of the original at which the image ends; what follows in ``ink`` is padding
+    scale: float      # columns of `ink` per px of the original
+    right: float      # px of the original at which the image ends; what follows in `ink` is padding
 
 
-def to_grey(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
+def to_grey(image: ImageLike) -> np.ndarray:
     """Any image as (H, W) uint8 greyscale: EXIF rotation applied, transparency laid on white, 16 bit scaled to 8.
 
     Args:
-        image: a path, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4): uint8, or float in 0 … 1.
+        image: a path, an open binary file or the bytes of one, a PIL image, an array (H, W), (H, W, 3) or (H, W, 4), or
+            a tensor of such a shape or with channels first; numbers as `_to_uint8` takes them.
     Raises:
-        ValueError: the file is no readable image, or the array has another shape; the message names it.
+        ValueError: the file is not a readable image, or the array has another shape or range; the message names it.
     """
-    if isinstance(image, (str, Path)):
-        try:
-            with Image.open(image, formats=FORMATS) as opened:
-                if opened.format == "JPEG":
-                    opened.draft("L", None)     # decode the luminance alone
-                return _pil_to_grey(opened)
-        except FileNotFoundError:
-            raise ValueError(f"{image}: there is no such file") from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{image}: not a readable image ({error}); convert it to PNG or JPEG, or leave it out"
-                             ) from error
     if isinstance(image, Image.Image):
         return _pil_to_grey(image)
-    array = np.asarray(image)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.ndim not in (2, 3) or array.size == 0 or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise ValueError(f"an array of shape {array.shape} is no image; give (H, W), (H, W, 3) or (H, W, 4)")
-    if np.issubdtype(array.dtype, np.floating):
-        array = (np.clip(np.nan_to_num(array), 0, 1) * 255).round()
-    elif array.dtype == np.uint16:
-        array = array >> 8
-    return _pil_to_grey(Image.fromarray(array.astype(np.uint8)))
+    if isinstance(image, (str, Path, bytes, bytearray)) or hasattr(image, "read"):
+        return _file_to_grey(image)
+    if hasattr(image, "detach"):     # a tensor; torch itself is not imported here
+        image = image.detach().cpu().numpy()
+        if image.ndim == 3 and image.shape[0] in (1, 3, 4):
+            image = np.moveaxis(image, 0, 2)
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"a {type(image).__name__} is not an image; give a path, a file, a PIL image, an array or a tensor")
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if image.ndim not in (2, 3) or image.size == 0 or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+        raise ValueError(f"an array of shape {image.shape} is not an image; give (H, W), (H, W, 3) or (H, W, 4)")
+    return _pil_to_grey(Image.fromarray(_to_uint8(image)))
+
+
+def _file_to_grey(source: str | Path | bytes | IO[bytes]) -> np.ndarray:
+    name = source if isinstance(source, (str, Path)) else getattr(source, "name", f"<{type(source).__name__}>")
+    file = io.BytesIO(source) if isinstance(source, (bytes, bytearray)) else source
+    try:
+        with Image.open(file, formats=FORMATS) as opened:
+            if opened.format == "JPEG":
+                opened.draft("L", None)     # decode only the luminance
+            return _pil_to_grey(opened)
+    except FileNotFoundError:
+        raise ValueError(f"{name}: there is no such file") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{name}: not a readable image ({error}); convert it to PNG or JPEG, or exclude it") from error
+
+
+def _to_uint8(array: np.ndarray) -> np.ndarray:
+    """Grey levels in 0 ... 255 of any numbers that say their range.
+
+    Booleans are black and white; 16-bit integers are scaled down; other integers must lie in 0 ... 255; floats in
+    0 ... 1 or, if any exceeds 1, in 0 ... 255.
+    """
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == bool:
+        return array * np.uint8(255)
+    if array.dtype == np.uint16:
+        return (array >> 8).astype(np.uint8)
+    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        raise ValueError(f"an array of {array.dtype} is not an image; give numbers in 0 ... 255 or floats in 0 ... 1")
+    low, high = array.min(), array.max()
+    if not (low >= 0 and high <= 255):        # NaN fails, too
+        raise ValueError(f"an image's values must lie in 0 ... 255, or floats in 0 ... 1; these are from {low} to {high}")
+    is_fraction = np.issubdtype(array.dtype, np.floating) and high <= 1
+    return (array * 255 if is_fraction else array).round().astype(np.uint8)
 
 
 def _pil_to_grey(image: Image.Image) -> np.ndarray:
@@ -87,20 +121,23 @@ def _pil_to_grey(image: Image.Image) -> np.ndarray:
         raise ValueError(f"{image.width} x {image.height} px exceed the limit of {MAX_PIXELS:,} px")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
-        wide = np.asarray(image, dtype=np.float64)
-        return (wide / max(wide.max(), 1) * 255).astype(np.uint8) if wide.max() > 255 else wide.clip(0).astype(np.uint8)
+        wide = np.asarray(image, dtype=np.float64).clip(0)
+        is_fraction = image.mode == "F" and wide.max() <= 1
+        return (wide * (255 / max(wide.max(), 255) if not is_fraction else 255)).astype(np.uint8)
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image if image.mode == "L" else image.convert("L"))
 
 
-def normalise(image: Image.Image | np.ndarray | str | Path, normalisation: Normalisation) -> Normalised:
-    """Ink on paper at the model's height: contrast stretched, remains of the lines above and below erased, blank margins
-    cut off, so that the writing fills the height; aspect kept as far as it fits.
+def normalise(image: ImageLike, normalisation: Normalisation) -> Normalised:
+    """Ink on paper at the model's height.
+
+    The contrast is stretched, remains of the lines above and below are erased, and blank margins are cut off, so that the
+    writing fills the height; the aspect ratio is kept as far as the width allows.
 
     Args:
-        image: whatever :func:`to_grey` takes.
+        image: whatever `to_grey` takes.
         normalisation: the sizes.
     Returns:
         The image as ink and its place in the original.
@@ -114,7 +151,7 @@ def normalise(image: Image.Image | np.ndarray | str | Path, normalisation: Norma
     scale = min(normalisation.height / height, normalisation.max_width / width)
     new_width = min(max(round(width * scale), 1), normalisation.max_width)
     new_height = min(max(round(height * scale * normalisation.max_stretch), 1), normalisation.height)
-    # Averaging is right where an image shrinks; where it grows, averaging would only repeat pixels.
+    # Averaging is right for an image that shrinks; for one that grows it would only repeat pixels.
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     resized = cv2.resize(ink, (new_width, new_height), interpolation=method)
     canvas = np.zeros((normalisation.height, max(new_width, normalisation.min_width)), np.uint8)
@@ -124,26 +161,26 @@ def normalise(image: Image.Image | np.ndarray | str | Path, normalisation: Norma
 
 
 def _ink(grey: np.ndarray) -> np.ndarray:
-    """0 for paper to 255 for the darkest strokes; white writing on black is turned round first."""
+    """0 for paper to 255 for the darkest strokes; white writing on black is inverted first."""
     histogram = np.bincount(grey.ravel()[::max(grey.size // 50_000, 1)], minlength=256)
-    cumulated = np.cumsum(histogram) / histogram.sum()
-    paper = int(np.searchsorted(cumulated, 0.5))
-    if paper < 128 and cumulated[255] - cumulated[min(paper + MIN_CONTRAST, 255)] > 0:
-        grey, cumulated, paper = 255 - grey, 1 - np.r_[0, cumulated[:-1]][::-1], 255 - paper
-    darkest = int(np.searchsorted(cumulated, 0.005))
+    cumulative = np.cumsum(histogram) / histogram.sum()
+    paper = int(np.searchsorted(cumulative, 0.5))
+    if paper < 128 and cumulative[255] - cumulative[min(paper + MIN_CONTRAST, 255)] > 0:
+        grey, cumulative, paper = 255 - grey, 1 - np.r_[0, cumulative[:-1]][::-1], 255 - paper
+    darkest = int(np.searchsorted(cumulative, 0.005))
     contrast = max(paper - darkest, 0)
     if contrast < MIN_CONTRAST:
-        darkest = min(int(grey.min()), paper)      # a few faint strokes may still be there
+        darkest = min(int(grey.min()), paper)      # a few faint strokes may remain
         contrast = max(paper - darkest, MIN_CONTRAST)
     ink_of_grey = np.clip((paper - np.arange(256)) * (255 / contrast), 0, 255).astype(np.uint8)
     return cv2.LUT(grey, ink_of_grey)
 
 
 def erase_neighbours(ink: np.ndarray) -> np.ndarray:
-    """Ink without what the upper and the lower edge have cut off of other lines of writing or print.
+    """Ink without the remains of other lines of writing or print at the upper and the lower edge.
 
-    Such a line shows as several pieces of ink that touch the edge, end within a quarter of the height, and are most of
-    the ink in their rows. A full stop that touches the edge beside the letters of its own line is none.
+    Such a line shows as several pieces of ink that touch the edge, end within a quarter of the height, and make up most of
+    the ink in their rows. A full stop that touches the edge beside the letters of its own line does not.
 
     Args:
         ink: (H, W) uint8, 0 is paper.
@@ -170,7 +207,7 @@ def erase_neighbours(ink: np.ndarray) -> np.ndarray:
 
 
 def _inked_box(ink: np.ndarray) -> tuple[int, int, int, int]:
-    """Top, bottom, left, right of the ink with a small margin; the whole image where there is none."""
+    """Top, bottom, left, right of the ink with a small margin; the whole image if there is no ink."""
     rows = np.flatnonzero(ink.max(axis=1) >= INK_LEVEL)
     columns = np.flatnonzero(ink.max(axis=0) >= INK_LEVEL)
     if len(rows) == 0:

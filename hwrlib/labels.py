@@ -1,4 +1,6 @@
-"""Tables of labels: how they are read, which labels are no text, and how rows are dealt out to the splits."""
+"""Tables of labels: reading them, special labels, decisions on suspect labels, and splitting rows by group."""
+
+from __future__ import annotations
 
 import codecs
 import csv
@@ -8,19 +10,24 @@ import re
 import reprlib
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-csv.field_size_limit(2**31 - 1)   # a label of a million characters costs its own row, not the whole table
+if TYPE_CHECKING:
+    from hwrlib.data import LineDataset
 
 SPLITS = ("train", "validation", "test")
-DECISIONS = ("", "accept", "refuse", "drop")   # on a suspect label: none yet, the reading is right, the label is, neither
+DECISIONS = ("", "accept", "refuse", "drop")   # on a suspect label: none yet; the reading is right; the label is; neither
 SPECIAL_LABELS = frozenset({"", "EMPTY", "UNREADABLE", "NONE", "BLANK", "ILLISIBLE"})
 
 
 def is_special(text: str) -> bool:
-    """True for a label that stands for "no text here" and is not itself written in the image."""
+    """True for a label that means "no text here" and is not itself written in the image."""
     return text.strip().upper() in SPECIAL_LABELS
 
 
@@ -37,9 +44,9 @@ def read_labels(path: str | Path, *, filename_column: str = "FILENAME", text_col
         path: CSV or TSV; comma, semicolon or tab; UTF-8 (with or without BOM), UTF-16 with BOM, or cp1252/latin-1.
         filename_column: header of the column with the image's file name.
         text_column: header of the column with the text.
-        group_column: header of a column to keep beside them, perhaps one of the two again; none by default.
+        group_column: header of a column to keep beside them, which may be one of the two; none by default.
     Returns:
-        Columns FILENAME and IDENTITY, and GROUP where one was asked for; every cell a str, stripped, NFC.
+        Columns FILENAME and IDENTITY, and GROUP if it was asked for; every cell a str, stripped, NFC.
     Raises:
         ValueError: a column is missing, or the file is not a table.
     """
@@ -61,15 +68,16 @@ def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataF
     header, separator = _read_header(text, name, list(columns.values()))
     places = [header.index(column) for column in columns.values()]
     rows = []
-    # The csv module, not pandas: it tells a row with too many cells (an unquoted comma) from a good one.
+    # The csv module, not pandas: it distinguishes a row with too many cells (an unquoted comma) from a good one.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        for cells in reader:
-            if any(cells[len(header):]):
-                raise csv.Error(f"{len(cells)} cells under {len(header)} columns; quote text that holds {separator!r}")
-            if any(map(str.strip, cells)):  # not a blank line
-                cells += [""] * (len(header) - len(cells))
-                rows.append([unicodedata.normalize("NFC", cells[place].strip()) for place in places])
+        with _cells_of_any_size():
+            for cells in reader:
+                if any(cells[len(header):]):
+                    raise csv.Error(f"{len(cells)} cells under {len(header)} columns; quote text that holds {separator!r}")
+                if any(map(str.strip, cells)):  # not a blank line
+                    cells += [""] * (len(header) - len(cells))
+                    rows.append([unicodedata.normalize("NFC", cells[place].strip()) for place in places])
     except csv.Error as error:
         never_closed = '; is a quote (") there never closed?' if "end of data" in str(error) else ""
         raise ValueError(f"{name}, line {reader.line_num}: {error}{never_closed}") from None
@@ -77,14 +85,14 @@ def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataF
 
 
 def read_decisions(path: str | Path) -> pd.DataFrame:
-    """A table of suspect labels, as notebook 05 writes it and a person fills it in.
+    """Read a table of suspect labels, as notebook 05 writes it and a person fills it in.
 
     Returns:
         Columns SPLIT, FILENAME, IDENTITY (the label), READING, SUSPICION and DECISION; every cell a str.
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a column is missing, a line stands twice, or a decision is none of "", "accept", "refuse", "drop"; the
-            row is named.
+        ValueError: a column is missing, a line occurs twice, or a decision is not one of "", "accept", "refuse", "drop";
+            the row is named.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such table of corrections; notebook 05 writes one")
@@ -95,8 +103,54 @@ def read_decisions(path: str | Path) -> pd.DataFrame:
         if decision not in DECISIONS:
             raise ValueError(f"{path}, row {number}: DECISION must be accept, refuse, drop or empty, not {decision!r}")
     if (twice := table.duplicated(["SPLIT", "FILENAME"])).any():
-        raise ValueError(f"{path}, row {twice.idxmax() + 2}: {table['FILENAME'][twice.idxmax()]} stands here a second time")
+        raise ValueError(f"{path}, row {twice.idxmax() + 2}: {table['FILENAME'][twice.idxmax()]} occurs here a second time")
     return table
+
+
+def apply_decisions(dataset: LineDataset, path: str | Path) -> None:
+    """Apply a person's decisions on suspect labels: an accepted reading becomes the label, a dropped line is excluded.
+
+    Args:
+        dataset: to be changed.
+        path: a table as `read_decisions` reads it; rows of other splits are ignored.
+    Raises:
+        ValueError: an accepted line is not in this split, occurs in it twice, has another label now, or would get an empty
+            one; or every line is dropped.
+    """
+    table = read_decisions(path)
+    table = table[(table["SPLIT"] == dataset.split) & table["DECISION"].isin(["accept", "drop"])]
+    split, places_of = dataset.folder / dataset.split, {}
+    for place, name in enumerate(dataset.names):
+        places_of.setdefault(name, []).append(place)
+    dropped, accepted = [], {}
+    for name, label, reading, decision in zip(*(table[c] for c in ("FILENAME", "IDENTITY", "READING", "DECISION"))):
+        places = places_of.get(name, [])
+        if decision == "accept" and len(places) != 1:
+            raise ValueError(f"{path}: {name} occurs {len(places)} times among the lines of {split}")
+        if any(dataset.texts[place] not in (label, reading) for place in places):
+            raise ValueError(f"{path}: {name} is labelled {label!r} there, but {dataset.texts[places[0]]!r} in {split}; "
+                             "these corrections belong to another version of the data set")
+        if decision == "accept" and (is_special(reading) or has_control(reading)):
+            raise ValueError(f"{path}: {name} has {reading!r} as its accepted reading; to exclude the line, write drop")
+        if decision == "drop":
+            dropped += places
+        else:
+            accepted[places[0]] = reading
+    if len(dropped) == len(dataset):
+        raise ValueError(f"{path}: drops every line of {split}")
+    for place, reading in accepted.items():
+        dataset.texts[place] = reading
+    dataset.select(np.setdiff1d(np.arange(len(dataset)), dropped), "dropped by a correction")
+
+
+@contextmanager
+def _cells_of_any_size() -> Iterator[None]:
+    """Let a label of a million characters cost its own row, not the whole table."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _decode(data: bytes) -> str:
@@ -106,7 +160,7 @@ def _decode(data: bytes) -> str:
             return data.decode(encoding)
         except UnicodeDecodeError:
             pass
-    return data.decode("latin-1")  # takes any byte
+    return data.decode("latin-1")  # accepts any byte
 
 
 def _read_header(text: str, name: str, columns: list[str]) -> tuple[list[str], str]:
@@ -114,7 +168,8 @@ def _read_header(text: str, name: str, columns: list[str]) -> tuple[list[str], s
     line = next((line for line in text.splitlines() if line.strip()), None)
     if line is None:
         raise ValueError(f"{name}: the table is empty")
-    headers = [([cell.strip() for cell in next(csv.reader([line], delimiter=mark))], mark) for mark in ",;\t"]
+    with _cells_of_any_size():
+        headers = [([cell.strip() for cell in next(csv.reader([line], delimiter=mark))], mark) for mark in ",;\t"]
     header, separator = max(headers, key=lambda pair: (len(set(columns) & set(pair[0])), len(pair[0])))
     for column in columns:
         if column not in header:
@@ -123,9 +178,9 @@ def _read_header(text: str, name: str, columns: list[str]) -> tuple[list[str], s
 
 
 def split_groups(groups: list, *, validation: float, test: float, seed: int) -> list[str]:
-    """Give each row a split so that no group stands in two.
+    """Give each row a split so that no group is in two of them.
 
-    Shuffled groups go, the largest first, to the split that lacks most rows; the last ones fill splits still empty.
+    Shuffled groups go, the largest first, to the split that lacks most rows; the last ones fill splits that are empty.
 
     Args:
         groups: the group of each row.

@@ -1,16 +1,15 @@
 """The CRNN: convolutions see strokes, a bidirectional LSTM reads them in order, a linear layer names characters.
 
-``images (N, 1, H, W)`` go in, ``log_probs (T, N, C)`` come out: for each of T frames, columns of the image some
-pixels wide, the log-probability of every class. The design is Shi, Bai and Yao's, *An End-to-End Trainable Neural
-Network for Image-based Sequence Recognition* (2015). :meth:`CRNN.baseline` is the plain form this course starts from;
-``CRNN()`` is ours: residual blocks with batch normalisation, the maximum over each column (where a stroke stands in
-its column does not matter much, which letter it belongs to does), and in training a *shortcut*: a second CTC head
-straight on the CNN's features, which takes the network off the all-blank plateau (Retsinas et al., *Best Practices
-for a Handwritten Text Recognition System*, 2022).
+`images (N, 1, H, W)` go in, `log_probs (T, N, C)` come out: the log-probability of every class for each of T frames,
+columns of the image a few pixels wide. The design is Shi, Bai and Yao's, *An End-to-End Trainable Neural Network for
+Image-based Sequence Recognition* (2015). Two architectures share it: `residual`, ours, and `baseline`, the plain
+design this course starts from. To add a third, write one more function and register it in `ARCHITECTURES`.
 """
 
+import inspect
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,114 +21,123 @@ from hwrlib.charset import BLANK
 FULL_INK = 255.0  # the value of ink in uint8 images
 
 
+class Output(NamedTuple):
+    """What a CRNN says about a batch; frames beyond a line's input length are padding."""
+
+    log_probs: Tensor          # (T, N, C) natural-log probabilities, float32
+    input_lengths: Tensor      # (N,) frames of each line
+    shortcut: Tensor | None    # (T, N, C) of the shortcut head; None in evaluation mode or without such a head
+
+
 class CRNN(nn.Module):
     """Convolutional recurrent network with a CTC head.
 
     Args:
         num_classes: C, the blank included.
-        width: channels of the first of three residual blocks; the others have 2x and 4x.
-        hidden: LSTM units in each direction.
-        layers: of the LSTM.
-        dropout: share of features dropped before each LSTM layer and the classifier.
+        architecture: a name in `ARCHITECTURES`.
+        sizes: keyword arguments of that architecture.
+    Raises:
+        ValueError: there is no such architecture, or it has no such size.
     """
 
-    def __init__(self, num_classes: int, *, width: int = 32, hidden: int = 128, layers: int = 2,
-                 dropout: float = 0.1):
+    def __init__(self, num_classes: int, *, architecture: str = "residual", **sizes: Any):
         super().__init__()
-        self.arguments: dict[str, Any] = dict(num_classes=num_classes, width=width, hidden=hidden, layers=layers,
-                                              dropout=dropout)
-        self.stride = 4  # px of image width a frame
-        self.cnn = nn.Sequential(
-            nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False),        # (N, w, H/2, W/2)
-            nn.BatchNorm2d(width), nn.ReLU(inplace=True),
-            ResidualBlock(width, width),                                    # (N, w, H/2, W/2)
-            ResidualBlock(width, 2 * width, stride=(2, 2)),                 # (N, 2w, H/4, W/4)
-            ResidualBlock(2 * width, 4 * width, stride=(2, 1)),             # (N, 4w, H/8, W/4)
-            ColumnMax(),                                                    # (N, 4w, W/4)
-        ).to(memory_format=torch.channels_last)    # the layout in which a CPU and tensor cores convolve fastest
-        self.dropout = dropout
-        self.rnn = BiLSTM(4 * width, hidden, num_layers=layers, dropout=dropout)
-        self.classifier = init_blank_bias(nn.Linear(2 * hidden, num_classes))
-        self.shortcut = init_blank_bias(nn.Conv1d(4 * width, num_classes, 3, padding=1))
-
-    @classmethod
-    def baseline(cls, num_classes: int = 96) -> "CRNN":
-        """The original design, layer by layer: three conv + ReLU + max-pool blocks, BiLSTM-256 x 2, linear.
-
-        64 x 256 px in, 32 frames out; 6.7 M parameters with 95 characters and the blank.
-        """
-        model = cls.__new__(cls)
-        nn.Module.__init__(model)
-        model.arguments = dict(num_classes=num_classes, baseline=True)
-        model.stride = 8
-        blocks, channels = [], 1
-        for out_channels in (64, 128, 256):
-            blocks += [nn.Conv2d(channels, out_channels, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
-            channels = out_channels
-        model.cnn = nn.Sequential(*blocks, nn.Flatten(1, 2))               # (N, 256 * H/8, W/8)
-        model.dropout = 0.0
-        model.rnn = BiLSTM(256 * 8, 256, num_layers=2)
-        model.classifier = nn.Linear(512, num_classes)
-        model.shortcut = None
-        return model
-
-    @classmethod
-    def from_arguments(cls, arguments: dict[str, Any]) -> "CRNN":
-        """A fresh model with the ``arguments`` of another, as a checkpoint keeps them."""
-        arguments = dict(arguments)
-        return cls.baseline(arguments["num_classes"]) if arguments.pop("baseline", False) else cls(**arguments)
+        if architecture not in ARCHITECTURES:
+            raise ValueError(f"no architecture is called {architecture!r}; there are: {', '.join(ARCHITECTURES)}")
+        build = ARCHITECTURES[architecture]
+        known = {name: value.default for name, value in inspect.signature(build).parameters.items() if name != "num_classes"}
+        if unknown := sorted(set(sizes) - set(known)):
+            raise ValueError(f"{architecture!r} has no {', '.join(unknown)}; its sizes are: {', '.join(known) or 'fixed'}")
+        self.arguments = dict(num_classes=num_classes, architecture=architecture, **known | sizes)  # `CRNN(**arguments)`
+        self.cnn, self.stride, self.rnn, self.classifier, self.shortcut = build(num_classes, **sizes)
+        self.dropout = FeatureDropout(self.rnn.dropout.p)
 
     def output_lengths(self, image_widths: Tensor) -> Tensor:
-        """Frames T that images of these widths (px) yield: (N,) -> (N,)."""
+        """Frames T of images of these widths in px: (N,) -> (N,)."""
         return torch.div(image_widths, self.stride, rounding_mode="floor")
 
-    def forward(self, images: Tensor, image_widths: Tensor, *, with_shortcut: bool = False) -> Any:
+    def forward(self, images: Tensor, image_widths: Tensor) -> Output:
         """Log-probabilities of every class at every frame.
 
         Args:
-            images: (N, 1, H, W) ink: uint8 in 0 … 255 or float in 0 … 1, 0 is paper; W a multiple of the stride.
+            images: (N, 1, H, W) ink: uint8 in 0 ... 255 or float in 0 ... 1, 0 is paper; W a multiple of the stride.
             image_widths: (N,) px of each image that are not padding.
-            with_shortcut: return the log-probabilities of the shortcut head, too (training only).
-        Returns:
-            log_probs (T, N, C), float32; with ``with_shortcut`` a pair of such. Frames past a sample's
-            ``output_lengths`` are to be ignored.
         """
         if images.dtype == torch.uint8:
             images = images.float() / FULL_INK
-        columns = self.cnn(images.contiguous(memory_format=torch.channels_last))            # (N, F, T)
-        dropout = self.dropout if self.training else 0.0
-        frames = drop_features(columns.permute(2, 0, 1), dropout)                           # (T, N, F)
-        frames = self.rnn(frames, self.output_lengths(image_widths))                        # (T, N, 2 * hidden)
-        log_probs = self.classifier(drop_features(frames, dropout)).float().log_softmax(-1)  # (T, N, C)
-        if not with_shortcut:
-            return log_probs
-        # As an image one pixel high: a convolution in one dimension would turn the layout of all features round, twice.
-        shortcut = F.conv2d(columns[:, :, None], self.shortcut.weight[:, :, None], self.shortcut.bias, padding=(0, 1))
-        return log_probs, shortcut[:, :, 0].permute(2, 0, 1).float().log_softmax(-1)
+        columns = self.cnn(images.contiguous(memory_format=torch.channels_last))       # (N, F, T)
+        input_lengths = self.output_lengths(image_widths)                              # (N,)
+        frames = self.dropout(columns.permute(2, 0, 1))                                # (T, N, F)
+        frames = self.dropout(self.rnn(frames, input_lengths))                         # (T, N, 2 * hidden)
+        log_probs = self.classifier(frames).float().log_softmax(-1)                    # (T, N, C)
+        shortcut = self.shortcut(columns) if self.training and self.shortcut is not None else None
+        return Output(log_probs, input_lengths, shortcut)
 
     @torch.inference_mode()
     def infer(self, images: np.ndarray, image_widths: np.ndarray) -> np.ndarray:
-        """As ``forward``, from arrays to an array, in evaluation mode and without gradients; in bf16 where that is fast."""
+        """`log_probs` as an array, from arrays, in evaluation mode; in bf16 if the hardware multiplies it fast."""
         self.eval()
         device = self.classifier.weight.device
         with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
-            return self(torch.from_numpy(images).to(device), torch.from_numpy(image_widths).to(device)).cpu().numpy()
+            output = self(torch.from_numpy(images).to(device), torch.from_numpy(image_widths).to(device))
+        return output.log_probs.cpu().numpy()
 
 
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether the hardware multiplies 16-bit floats fast."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+# Architectures: functions that build the parts of a CRNN -------------------------------------------------------------
+
+class Parts(NamedTuple):
+    """The parts of a CRNN."""
+
+    cnn: nn.Module                # (N, 1, H, W) -> (N, F, W / stride)
+    stride: int                   # px of image width per frame
+    rnn: "BiLSTM"                 # (T, N, F) -> (T, N, 2 * hidden)
+    classifier: nn.Module         # (T, N, 2 * hidden) -> (T, N, C)
+    shortcut: nn.Module | None    # (N, F, T) -> (T, N, C), for training only
 
 
-@torch.no_grad()
-def init_blank_bias(head: nn.Module) -> nn.Module:
-    """A classifier that begins with three frames in four blank, as CTC ends up with, and so skips learning that first."""
-    head.bias.zero_()
-    head.bias[BLANK] = math.log(3 * (len(head.bias) - 1))
-    return head
+def residual(num_classes: int, *, width: int = 32, hidden: int = 128, layers: int = 2, dropout: float = 0.1) -> Parts:
+    """Ours: residual blocks with batch normalisation, the maximum of each column, and a shortcut head in training.
 
+    Where in its column a stroke stands matters little; which letter it belongs to matters. The shortcut, a CTC head
+    directly on the columns, takes the network off the all-blank plateau.
+
+    Args:
+        width: channels of the first of three residual blocks; the others have 2x and 4x.
+        hidden: LSTM units in each direction.
+        layers: number of LSTM layers.
+        dropout: fraction of features dropped before each LSTM layer and the classifier.
+    Source: Retsinas et al., *Best Practices for a Handwritten Text Recognition System* (2022).
+    """
+    cnn = nn.Sequential(
+        nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False),        # (N, w, H/2, W/2)
+        nn.BatchNorm2d(width), nn.ReLU(inplace=True),
+        ResidualBlock(width, width),                                    # (N, w, H/2, W/2)
+        ResidualBlock(width, 2 * width, stride=(2, 2)),                 # (N, 2w, H/4, W/4)
+        ResidualBlock(2 * width, 4 * width, stride=(2, 1)),             # (N, 4w, H/8, W/4)
+        ColumnMax(),                                                    # (N, 4w, W/4)
+    ).to(memory_format=torch.channels_last)    # the layout in which CPUs and tensor cores convolve fastest
+    rnn = BiLSTM(4 * width, hidden, num_layers=layers, dropout=dropout)
+    classifier = init_blank_bias(nn.Linear(2 * hidden, num_classes))
+    return Parts(cnn, 4, rnn, classifier, init_blank_bias(ShortcutHead(4 * width, num_classes)))
+
+
+def baseline(num_classes: int) -> Parts:
+    """The original design: three conv + ReLU + max-pool blocks, BiLSTM-256 x 2, linear.
+
+    64 x 256 px in, 32 frames out; 6.7 M parameters with 95 characters and the blank.
+    """
+    blocks, channels = [], 1
+    for out_channels in (64, 128, 256):
+        blocks += [nn.Conv2d(channels, out_channels, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+        channels = out_channels
+    cnn = nn.Sequential(*blocks, nn.Flatten(1, 2))                      # (N, 256 * H/8, W/8)
+    return Parts(cnn, 8, BiLSTM(256 * 8, 256, num_layers=2), nn.Linear(512, num_classes), None)
+
+
+ARCHITECTURES: dict[str, Callable[..., Parts]] = {"residual": residual, "baseline": baseline}
+
+
+# Layers ----------------------------------------------------------------------------------------------------------------
 
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with batch normalisation around an identity (He et al., 2015)."""
@@ -150,21 +158,24 @@ class ResidualBlock(nn.Module):
 
 
 class ColumnMax(nn.Module):
-    """The strongest response in each column: (N, F, H, W) -> (N, F, W)."""
+    """The strongest response of each feature in each column: (N, F, H, W) -> (N, F, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return F.max_pool2d(x, (x.shape[2], 1)).squeeze(2)
 
 
 class BiLSTM(nn.Module):
-    """Bidirectional LSTM layers for padded batches.
+    """Bidirectional LSTM layers for padded batches, without packing.
+
+    PyTorch reads a padded batch backwards from the padding unless it is packed, and packed sequences are three times
+    slower on a CPU. Here each line is reversed within its own length, so both directions meet the padding last, where
+    it does no harm: a text reads the same alone and beside longer ones.
 
     Args:
         input_size: features F of a frame.
         hidden_size: units in each direction.
-        num_layers: layers, each on the output of the one before.
-        dropout: share of features dropped between the layers.
+        num_layers: layers, each on the output of the previous one.
+        dropout: fraction of features dropped between the layers.
     """
 
     def __init__(self, input_size: int, hidden_size: int, *, num_layers: int = 2, dropout: float = 0.0):
@@ -172,33 +183,67 @@ class BiLSTM(nn.Module):
         sizes = [input_size] + [2 * hidden_size] * (num_layers - 1)
         self.forwards = nn.ModuleList(nn.LSTM(size, hidden_size) for size in sizes)
         self.backwards = nn.ModuleList(nn.LSTM(size, hidden_size) for size in sizes)
-        self.dropout = dropout
+        self.dropout = FeatureDropout(dropout)
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Read the frames both ways.
+        """Read the frames in both directions.
 
         Args:
             frames: (T, N, F).
             lengths: (N,) valid frames.
         Returns:
-            (T, N, 2 * hidden_size); what stands past a sample's length has no meaning.
+            (T, N, 2 * hidden_size); values beyond a line's length are undefined.
         """
         time = torch.arange(len(frames), device=frames.device)[:, None]              # (T, 1)
         order = torch.where(time < lengths, lengths - 1 - time, time)[:, :, None]    # (T, N, 1): last frame first
-        for layer, (onwards, back) in enumerate(zip(self.forwards, self.backwards)):
+        for layer, (forward, backward) in enumerate(zip(self.forwards, self.backwards)):
             if layer:
-                frames = drop_features(frames, self.dropout if self.training else 0.0)
-            reverse, _ = back(frames.gather(0, order.expand_as(frames)))
-            frames = torch.cat([onwards(frames)[0], reverse.gather(0, order.expand_as(reverse))], -1)
+                frames = self.dropout(frames)
+            reverse, _ = backward(frames.gather(0, order.expand_as(frames)))
+            frames = torch.cat([forward(frames)[0], reverse.gather(0, order.expand_as(reverse))], -1)
         return frames
 
 
-def drop_features(frames: Tensor, share: float) -> Tensor:
-    """Drop features of each sample, the same ones in all of its frames (T, N, F), and scale the others up.
+class FeatureDropout(nn.Module):
+    """Drops features of each line, the same ones in all of its frames (T, N, F), and scales the others up; in training.
 
     Source: Gal and Ghahramani, *A Theoretically Grounded Application of Dropout in Recurrent Neural Networks* (2016).
     """
-    if share == 0:
-        return frames
-    kept = torch.rand(1, *frames.shape[1:], device=frames.device) >= share
-    return frames * (kept / (1 - share)).to(frames.dtype)
+
+    def __init__(self, p: float):
+        super().__init__()
+        self.p = p
+
+    def forward(self, frames: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return frames
+        kept = torch.rand(1, *frames.shape[1:], device=frames.device) >= self.p
+        return frames * (kept / (1 - self.p)).to(frames.dtype)
+
+
+class ShortcutHead(nn.Conv1d):
+    """A CTC head directly on the columns of the CNN: (N, F, T) -> log_probs (T, N, C)."""
+
+    def __init__(self, features: int, num_classes: int):
+        super().__init__(features, num_classes, 3, padding=1)
+
+    def forward(self, columns: Tensor) -> Tensor:
+        # As an image one pixel high: a one-dimensional convolution would convert the layout of all features, twice.
+        logits = F.conv2d(columns[:, :, None], self.weight[:, :, None], self.bias, padding=(0, 1))
+        return logits[:, :, 0].permute(2, 0, 1).float().log_softmax(-1)
+
+
+@torch.no_grad()
+def init_blank_bias(head: nn.Module) -> nn.Module:
+    """Let a CTC head start with the blank at 75 %, as every CTC training first learns to do, which saves that time."""
+    head.bias.zero_()
+    head.bias[BLANK] = math.log(3 * (len(head.bias) - 1))
+    return head
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 fast."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities() if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
+    return any(able.get(name, False) for name in ("amx_bf16", "avx512_bf16"))

@@ -1,90 +1,76 @@
-"""Muon, an optimizer that sees weights as matrices, and AdamW for what is none.
+"""What moves the weights: Muon and AdamW, the learning rate's schedule, and the moving average of the weights.
 
-AdamW scales the step of every single number. A matrix whose gradients all point in a few directions is then moved in
-those alone. Muon takes the momentum U S Vᵀ of a matrix as a whole and steps by U Vᵀ, its nearest orthogonal matrix: as far
-in the rare directions as in the common ones. A CTC training needs about half the passes with it.
+AdamW scales the step of every single weight. If the gradients of a matrix all point in a few directions, it is moved in
+those alone. Muon takes the momentum U S Vᵀ of a matrix as a whole and steps by U Vᵀ, the nearest orthogonal matrix: as
+far in rare directions as in common ones. A CTC training needs about half the passes with it.
 
 Source: Jordan et al., *Muon: An optimizer for hidden layers in neural networks* (2024); the size of the steps is that of
-Liu et al., *Muon is Scalable for LLM Training* (2025). PyTorch's own ``torch.optim.Muon`` takes neither convolutions nor
-several matrices at once, which is what makes the small ones of a CRNN fast.
+Liu et al., *Muon is Scalable for LLM Training* (2025).
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from hwrlib.config import TrainConfig
 
-ADAMW_STEP = 0.2                                   # the root mean square of AdamW's steps, of the learning rate
+ADAMW_STEP = 0.2                                   # root mean square of AdamW's steps, in units of the learning rate
 ITERATIONS = 5                                     # of Newton and Schulz
-LINEAR, CUBIC, QUINTIC = 3.4445, -4.7750, 2.0315   # of Jordan's polynomial, which takes singular values to 0.7 … 1.2
+LINEAR, CUBIC, QUINTIC = 3.4445, -4.7750, 2.0315   # Jordan's polynomial, which takes singular values to 0.7 ... 1.2
 
 
-class Muon(torch.optim.AdamW):
-    """One optimizer for a model: Muon for the hidden matrices, AdamW for biases, norms, the first layer and the heads.
+class Muon(Optimizer):
+    """Momentum with orthogonalised steps, for the matrices between hidden layers; use AdamW for all other weights.
+
+    `torch.optim.Muon` accepts no convolutions and multiplies in bf16 on any machine; this one flattens convolutions,
+    computes in the weights' precision, and orthogonalises all matrices of one shape together, which makes the small ones of
+    a CRNN fast.
 
     Args:
-        model: whose weights are trained.
-        lr: of both; a step of Muon is as long as one of AdamW is on average.
-        weight_decay: of both.
-        momentum: Muon's, Nesterov's way.
+        params: matrices, or convolutions, flattened from the second dimension on.
+        lr: a step is as long as one of AdamW is on average.
+        weight_decay: fraction of the learning rate by which weights shrink per step.
+        momentum: Nesterov's.
     """
 
-    def __init__(self, model: nn.Module, *, lr: float, weight_decay: float, momentum: float = 0.95):
-        matrices = list(hidden_matrices(model))
-        others = [parameter for parameter in model.parameters() if all(parameter is not matrix for matrix in matrices)]
-        # Not fused on a GPU: there it would decide by itself, for its own weights alone, which steps of fp16 are skipped.
-        super().__init__([{"params": others, "muon": False}, {"params": matrices, "muon": True}], lr=lr,
-                         weight_decay=weight_decay, fused=others[0].device.type == "cpu")
-        self.momentum = momentum
+    def __init__(self, params: Iterable[Tensor], *, lr: float, weight_decay: float = 0.0, momentum: float = 0.95):
+        super().__init__(params, dict(lr=lr, weight_decay=weight_decay, momentum=momentum))
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        """Move all weights by their gradients."""
-        groups = self.param_groups
-        for group in groups:
-            if group["muon"]:
-                self._step_matrices(group)
-        self.param_groups = [group for group in groups if not group["muon"]]
-        super().step()
-        self.param_groups = groups
-
-    def _step_matrices(self, group: dict) -> None:
-        weights = [weight for weight in group["params"] if weight.grad is not None]
-        for weight in weights:
-            if not self.state[weight]:    # AdamW looks for a "step"
-                self.state[weight] |= {"momentum": torch.zeros_like(weight), "step": torch.zeros(())}
-        gradients = [weight.grad for weight in weights]
-        momenta = [self.state[weight]["momentum"] for weight in weights]
-        torch._foreach_lerp_(momenta, gradients, 1 - self.momentum)
-        alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)   # one product for all of a shape
-        for weight, ahead in zip(weights, torch._foreach_lerp(gradients, momenta, self.momentum)):
-            matrix = ahead.flatten(1)
-            alike[matrix.shape].append((weight, matrix))
-        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-        for shape, pairs in alike.items():
-            steps = orthogonal(torch.stack([matrix for _, matrix in pairs]))
-            for (weight, _), step in zip(pairs, steps):
-                weight.add_(step.reshape(weight.shape), alpha=-group["lr"] * ADAMW_STEP * max(shape) ** 0.5)
+        """Move all weights that have a gradient."""
+        for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not weights:
+                continue
+            gradients = [weight.grad for weight in weights]
+            for weight in weights:
+                if "momentum" not in self.state[weight]:
+                    self.state[weight]["momentum"] = torch.zeros_like(weight)
+            momenta = [self.state[weight]["momentum"] for weight in weights]
+            torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+            directions = torch._foreach_lerp(gradients, momenta, group["momentum"])
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+            for weight, direction in zip(weights, directions):
+                matrix = direction.flatten(1)
+                by_shape[matrix.shape].append((weight, matrix))
+            for shape, pairs in by_shape.items():
+                steps = orthogonalise(torch.stack([matrix for _, matrix in pairs]))
+                for (weight, _), step in zip(pairs, steps):
+                    weight.add_(step.reshape(weight.shape), alpha=-group["lr"] * ADAMW_STEP * max(shape) ** 0.5)
 
 
-def hidden_matrices(model: nn.Module) -> Iterator[nn.Parameter]:
-    """The weights between hidden layers: of convolutions but the first, and of LSTMs, whose four gates are one matrix."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d) and module.in_channels > 1:
-            yield module.weight
-        elif isinstance(module, nn.LSTM):
-            yield from (weight for name, weight in module.named_parameters() if name.startswith("weight"))
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Approximately the nearest orthogonal matrix to each: all singular values become 0.7 to 1.2.
 
-
-def orthogonal(matrices: Tensor) -> Tensor:
-    """The nearest orthogonal matrix to each, nearly: all singular values become 0.7 to 1.2.
-
-    Newton and Schulz's iteration multiplies X by a polynomial of X Xᵀ, again and again. Such polynomials commute, so here only
-    their small square product is kept, and X is multiplied once, at the end.
+    Newton and Schulz's iteration multiplies X by a polynomial of X Xᵀ, again and again. Such polynomials commute, so only
+    their small square product is kept here, and X is multiplied once, at the end.
 
     Args:
         matrices: (B, m, n).
@@ -105,16 +91,34 @@ def orthogonal(matrices: Tensor) -> Tensor:
     return steps if matrices.shape == steps.shape else steps.mT
 
 
-def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer that a configuration asks for."""
-    if config.optimizer == "muon":
-        return Muon(model, lr=config.learning_rate, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay,
-                             fused=next(model.parameters()).device.type in ("cpu", "cuda"))
+def hidden_matrices(model: nn.Module) -> Iterator[nn.Parameter]:
+    """The weights between hidden layers: all convolutions but the first, and LSTMs, whose four gates are one matrix."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and module.in_channels > 1:
+            yield module.weight
+        elif isinstance(module, nn.LSTM):
+            yield from (weight for name, weight in module.named_parameters() if name.startswith("weight"))
+
+
+def build_optimizers(config: TrainConfig, model: nn.Module) -> list[Optimizer]:
+    """AdamW for all weights, or Muon for the hidden matrices and AdamW for biases, norms, the first layer and the heads."""
+    matrices = list(hidden_matrices(model)) if config.optimizer == "muon" else []
+    taken = set(map(id, matrices))
+    others = [weight for weight in model.parameters() if id(weight) not in taken]
+    options = dict(lr=config.learning_rate, weight_decay=config.weight_decay)
+    adamw = AdamW(others, fused=others[0].device.type in ("cpu", "cuda"), **options)
+    return [Muon(matrices, **options), adamw] if matrices else [adamw]
+
+
+def build_schedulers(config: TrainConfig, optimizers: list[Optimizer], total: int) -> list[LambdaLR]:
+    """The learning rate's schedule for each optimizer, over so many updates in total."""
+    def factor(step: int) -> float:
+        return learning_rate_at(step, total=total, warmup=config.warmup, schedule=config.schedule)
+    return [LambdaLR(optimizer, factor) for optimizer in optimizers]
 
 
 def learning_rate_at(step: int, *, total: int, warmup: float, schedule: str) -> float:
-    """The share of the peak learning rate at a step: linear warm-up, then a half cosine to zero, or constant."""
+    """The fraction of the peak learning rate at a step: linear warm-up, then a half cosine to zero, or constant."""
     warmup_steps = max(round(warmup * total), 1)
     if step < warmup_steps:
         return (step + 1) / warmup_steps
@@ -124,7 +128,7 @@ def learning_rate_at(step: int, *, total: int, warmup: float, schedule: str) -> 
 
 
 def ema_update(decay: float) -> Callable:
-    """The moving average's rule: decay grows from 0.1 to ``decay``, so that the first weights are soon forgotten."""
+    """The rule of `AveragedModel`: the decay grows from 0.1 to `decay`, so that the first weights are soon forgotten."""
     @torch.no_grad()
     def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
         weight = 1 - min(decay, (1 + int(count)) / (10 + int(count)))

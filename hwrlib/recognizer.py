@@ -1,44 +1,40 @@
-"""Reading: a checkpoint and any images in, texts with their confidence and the place of every character out."""
+"""Reading: a checkpoint and any images in; texts, their confidence and the place of every character out."""
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from glob import glob
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from hwrlib.charset import Charset
 from hwrlib.ctc import Symbol, greedy_symbols, text_log_probabilities
-from hwrlib.files import with_remedy
 from hwrlib.images import Normalisation, Normalised, normalise, pad
 from hwrlib.weights import SHIPPED
 
 if TYPE_CHECKING:   # imported where it is used: an ONNX model is read without torch, whose import takes seconds
     import torch
 
+    from hwrlib.images import ImageLike
     from hwrlib.model import CRNN
     from hwrlib.onnx.runtime import OnnxModel
 
-ImageLike = str | Path | Image.Image | np.ndarray
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 CHUNK = 256   # images in memory at a time
-COLUMNS = ("filename", "text", "confidence")   # of a table of readings
 
 
 @dataclass(frozen=True)
 class Character:
-    """One character of a reading and where it stands."""
+    """One character of a reading and its place."""
 
     text: str
     start: float        # px from the left edge of the given image
-    end: float          # px; CTC's frames mark the heart of a letter more than its edges
+    end: float          # px; CTC's frames mark the middle of a letter more than its edges
     confidence: float   # 0-1, the highest probability among its frames
 
 
@@ -55,8 +51,8 @@ class Recognizer:
     """A trained model, ready to read images.
 
     Args:
-        model: of torch, or for ONNX Runtime.
-        charset, normalisation: as :func:`hwrlib.checkpoint.load_model` gives them.
+        model: of PyTorch, or for ONNX Runtime.
+        charset, normalisation: as `hwrlib.checkpoint.load_model` returns them.
         config: of the training, for the record.
         metrics: of the checkpoint on the validation split, for the record.
     """
@@ -68,14 +64,14 @@ class Recognizer:
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, *, device: str | torch.device | None = None) -> Recognizer:
-        """A recogniser from a model checkpoint, or from a file that :mod:`hwrlib.onnx.export` made of one.
+        """A recogniser from a model checkpoint, or from an ONNX file made of one.
 
         Args:
-            path: ``.pth`` or ``.onnx``.
-            device: of a checkpoint, by default the GPU where there is one; an ONNX file is for the CPU.
+            path: `.pth` or `.onnx`.
+            device: of a checkpoint, by default the GPU if you have one; an ONNX file is for the CPU.
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is none of this version, is damaged, or holds code.
+            ValueError: it is not a model of this version, is damaged, or holds code.
         """
         if Path(path).suffix == ".onnx":
             from hwrlib.onnx.runtime import OnnxModel
@@ -90,12 +86,12 @@ class Recognizer:
 
     @classmethod
     def pretrained(cls, name: str, *, device: str | torch.device | None = None) -> Recognizer:
-        """A recogniser with weights that come with the package; their model cards lie in ``hwrlib/weights/``.
+        """A recogniser with weights that come with the package; see their model cards in `hwrlib/weights/`.
 
         Args:
             name: "names" (names in block capitals on forms) or "lines" (lines of French handwriting, mixed case).
-            device: where torch reads, "cuda" say; "cpu" is the fastest for many images on a processor that multiplies
-                16-bit floats. By default ONNX Runtime reads on the CPU, and starts in a third of a second.
+            device: where PyTorch reads, "cuda" for instance; "cpu" is the fastest for many images if the processor
+                multiplies 16-bit floats. By default ONNX Runtime reads on the CPU, which starts in a third of a second.
         Raises:
             ValueError: there are no weights of this name.
         """
@@ -117,89 +113,78 @@ class Recognizer:
         """Read one image or many.
 
         Args:
-            images: a path, a PIL image or an array, or a sequence of such; any size.
+            images: one of what `hwrlib.images.to_grey` accepts (a path, a file, bytes, a PIL image, an array, a tensor), or
+                a sequence of them; any size.
             batch_size: images that go through the model together.
         Returns:
             A reading for one image, a list of readings in the given order for several.
         Raises:
             ValueError: an image cannot be read; the message names it.
         """
-        if isinstance(images, (str, Path, Image.Image, np.ndarray)):
+        if isinstance(images, (str, Path, bytes, bytearray, Image.Image, np.ndarray)) or hasattr(images, "read") \
+                or hasattr(images, "detach"):
             return next(self.read_each([images], batch_size=batch_size))
         return list(self.read_each(images, batch_size=batch_size))
 
     def read_each(self, images: Iterable[ImageLike], *, batch_size: int = 64) -> Iterator[Reading]:
-        """As :meth:`read`, one reading at a time: memory does not grow with the number of images."""
-        for reading in self._try_read(images, batch_size):
+        """As `read`, one reading at a time: memory does not grow with the number of images."""
+        for reading in self.try_read(images, batch_size=batch_size):
             if isinstance(reading, ValueError):
                 raise reading
             yield reading
 
-    def read_to_csv(self, paths: Iterable[str | Path], table: str | Path, *, batch_size: int = 64) -> list[ValueError]:
-        """Append filename, text and confidence of each image that the table lacks.
+    def read_to_csv(self, paths: Iterable[str | Path], table: str | Path, *, root: str | Path | None = None,
+                    batch_size: int = 64) -> list[ValueError]:
+        """Append file name, text and confidence of every image that the table lacks.
 
-        Rows are written as they come, so that a job that was killed goes on where it stopped when it is started again;
-        a row that was cut short is read anew. An image that cannot be read stops nothing.
+        Rows are written as they come, so a job that was killed continues where it stopped when it is started again; a row
+        that was cut short is read again. An image that cannot be read stops nothing.
 
         Args:
-            paths: image files; two of the same *name* count as one image, so use a table for each folder.
-            table: CSV, begun if it is not there.
+            paths: image files.
+            table: CSV, created if it is missing.
+            root: a folder; rows are named by the path below it. By default they are named by the path as given.
             batch_size: images that go through the model together.
         Returns:
             The errors of the images that could not be read, in the order of the images.
         Raises:
-            ValueError: the table has other columns.
-            WriteError: the disk is full or protected; what was read before stays.
+            ValueError: the table has other columns, or a path is not below the root.
+            WriteError: the disk is full or read-only; what was read before is kept.
         """
-        table, errors = Path(table), []
-        with with_remedy(table, kept="the rows before are kept"):
-            table.parent.mkdir(parents=True, exist_ok=True)
-            with open(table, "a+b") as file:
-                done = _whole_rows(file, table)
-                some = (path for path in map(Path, paths) if path.name not in done)
-                while chunk := list(islice(some, CHUNK)):
-                    chunk = list({path.name: path for path in reversed(chunk)}.values())[::-1]   # the first of each name
-                    done |= {path.name for path in chunk}
-                    rows = io.StringIO()
-                    for path, reading in zip(chunk, self._try_read(chunk, batch_size)):
-                        if isinstance(reading, ValueError):
-                            errors.append(reading)
-                        else:
-                            csv.writer(rows).writerow((path.name, reading.text, f"{reading.confidence:.4f}"))
-                    file.write(rows.getvalue().encode())
-                    file.flush()
-                    os.fsync(file.fileno())
-        return errors
+        from hwrlib.batch.table import read_to_csv
+        return read_to_csv(self, paths, table, root=root, batch_size=batch_size)
 
-    def _try_read(self, images: Iterable[ImageLike], batch_size: int) -> Iterator[Reading | ValueError]:
-        """A reading of each image, or the error where it cannot be read."""
+    def try_read(self, images: Iterable[ImageLike], *, batch_size: int = 64) -> Iterator[Reading | ValueError]:
+        """A reading of each image, or the error if it cannot be read."""
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         remaining = iter(images)
         while chunk := list(islice(remaining, CHUNK)):
-            # One thread: decoding and scaling are so short here that threads only wait for each other.
-            normalised = [self._normalised(image) for image in chunk]
+            # One thread: decoding and scaling are so short here that threads would only wait for each other.
+            normalised = [self._try_normalise(image) for image in chunk]
             results: dict[int, Reading | ValueError] = {i: e for i, e in enumerate(normalised) if isinstance(e, ValueError)}
-            # Lines of like width together: little padding, so less to compute.
+            # Lines of similar width together: little padding, so less to compute.
             order = sorted(set(range(len(chunk))) - set(results), key=lambda i: normalised[i].ink.shape[1])
             for first in range(0, len(order), batch_size):
                 indices = order[first:first + batch_size]
                 results.update(zip(indices, self._read_batch([normalised[i] for i in indices])))
             yield from (results[i] for i in range(len(chunk)))
 
-    def _normalised(self, image: ImageLike) -> Normalised | ValueError:
+    def log_probs(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
+        """The frames of each image: N arrays (T, C) of natural-log probabilities, to look at or to decode otherwise."""
+        log_probs, lengths = self._forward([normalise(image, self.normalisation) for image in images])
+        return [log_probs[:length, n] for n, length in enumerate(lengths.tolist())]
+
+    def _try_normalise(self, image: ImageLike) -> Normalised | ValueError:
         try:
             return normalise(image, self.normalisation)
         except ValueError as error:
             return error
 
-    def log_probs(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
-        """The frames of each image: N arrays (T, C) of natural-log probabilities, to look at or decode otherwise."""
-        log_probs, lengths = self._forward([normalise(image, self.normalisation) for image in images])
-        return [log_probs[:length, n] for n, length in enumerate(lengths.tolist())]
-
     def _forward(self, lines: Sequence[Normalised]) -> tuple[np.ndarray, np.ndarray]:
-        """log_probs (T, N, C) and input_lengths (N,)."""
-        images, widths = pad([line.ink for line in lines])
-        return self.model.infer(images, widths), widths // self.model.stride
+        """`log_probs (T, N, C)` and `input_lengths (N,)`."""
+        images, image_widths = pad([line.ink for line in lines])
+        return self.model.infer(images, image_widths), image_widths // self.model.stride
 
     def _read_batch(self, lines: Sequence[Normalised]) -> list[Reading]:
         log_probs, input_lengths = self._forward(lines)
@@ -213,31 +198,19 @@ class Recognizer:
         return readings
 
     def _character(self, symbol: Symbol, line: Normalised) -> Character:
-        pixels = self.model.stride / line.scale   # of the given image, a frame
+        pixels = self.model.stride / line.scale   # of the given image, per frame
         # Frames of the padding lie beyond the image; what was read there is put at its edge.
         start, end = (min(line.left + frame * pixels, line.right)
                       for frame in (symbol.first_frame, symbol.last_frame + 1))
         return Character(self.charset.decode([symbol.index]), start, end, symbol.confidence)
 
 
-def _whole_rows(file: BinaryIO, table: Path) -> set[str]:
-    """Drop a last row that a kill cut short, write the header where there is none; the file names of the whole rows."""
-    file.seek(0)
-    content, header = file.read(), (",".join(COLUMNS) + "\r\n").encode()
-    if not (content.startswith(header) or header.startswith(content)):
-        begins = content[:80].splitlines()[0].decode(errors="replace")
-        raise ValueError(f"{table}: is no table of readings, which begins with {','.join(COLUMNS)!r}, but begins with "
-                         f"{begins!r}; name another file")
-    whole = content[:content.rfind(b"\n") + 1]
-    file.truncate(len(whole))
-    if not whole:
-        file.write(header)
-    return {row[0] for row in csv.reader(io.StringIO(whole.decode(errors="replace"), newline="")) if row}
-
-
-def find_images(source: str | Path) -> list[Path]:
+def find_images(source: str | Path, *, recursive: bool = False) -> list[Path]:
     """The images that a file, a folder or a glob pattern names, sorted.
 
+    Args:
+        source: a pattern may hold `**` for any depth of folders.
+        recursive: search the folder's subfolders, too.
     Raises:
         FileNotFoundError: there is none.
     """
@@ -245,10 +218,12 @@ def find_images(source: str | Path) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]
+        entries = path.rglob("*") if recursive else path.iterdir()
+        found = [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
     else:
-        found = [entry for entry in path.parent.glob(path.name) if entry.is_file()]
+        found = [Path(name) for name in glob(str(source), recursive=True) if Path(name).is_file()]
     if not found:
+        hint = "" if recursive or not path.is_dir() else "; its subfolders are searched if you ask for it (recursive)"
         raise FileNotFoundError(f"{source}: no image there; give a file, a folder of images or a pattern "
-                                "such as 'scans/*.png'")
+                                f"such as 'scans/*.png'{hint}")
     return sorted(found)

@@ -1,0 +1,194 @@
+"""What is trained, how, and how far it is: the state that a training moves forward, and that a checkpoint restores."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
+
+from hwrlib.charset import Charset
+from hwrlib.checkpoint import start_from
+from hwrlib.config import TrainConfig
+from hwrlib.data import Batch
+from hwrlib.model import CRNN, has_fast_bf16
+from hwrlib.optim import build_optimizers, build_schedulers, ema_update
+
+if TYPE_CHECKING:
+    from hwrlib.train import Evaluation
+
+MAX_BAD_STEPS = 20       # losses in a row that are not finite before training stops
+
+
+@dataclass
+class Training:
+    """What is trained, how, and how far it is."""
+
+    config: TrainConfig
+    charset: Charset
+    accelerator: Accelerator
+    precision: str                       # "fp32", "bf16" or "fp16"
+    model: nn.Module                     # as Accelerate wraps it
+    averaged: AveragedModel | None       # the moving average of its weights
+    optimizers: list[torch.optim.Optimizer]
+    schedulers: list[LambdaLR]
+    scaler: torch.amp.GradScaler         # keeps fp16 gradients from underflowing; idle in other precisions
+    labels: str                          # a digest of the training lines and their labels
+    epoch: int = 0                       # finished epochs
+    batch: int = 0                       # finished batches of the current epoch
+    skipped: int = 0                     # batches of the current epoch whose loss was not finite
+    bad_steps: int = 0                   # the same, in a row
+    losses: list[float] = field(default_factory=list)            # of every batch so far
+    history: list[dict[str, Any]] = field(default_factory=list)  # of every epoch so far
+
+    @property
+    def plain_model(self) -> CRNN:
+        """The model that is being trained, without wrappers."""
+        return self.accelerator.unwrap_model(self.model)
+
+    @property
+    def best_model(self) -> CRNN:
+        """The model to evaluate and save: the moving average of the weights if there is one."""
+        return self.averaged.module if self.averaged is not None else self.plain_model
+
+    def autocast(self) -> torch.autocast:
+        """The context in which the model computes."""
+        return autocast(self.accelerator.device, self.precision)
+
+    def is_finite(self, loss: Tensor, batch: Batch) -> bool:
+        """Whether the loss is finite in every process; if not, the batch is skipped and counted.
+
+        Raises:
+            FloatingPointError: this goes on and on; the message names samples.
+        """
+        # A process that skipped its backward pass alone would leave the others waiting for its gradients.
+        if not self.accelerator.gather(loss.detach().isfinite().logical_not()).any():
+            self.bad_steps = 0
+            return True
+        self.skipped, self.bad_steps = self.skipped + 1, self.bad_steps + 1
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        if self.bad_steps >= MAX_BAD_STEPS:
+            raise FloatingPointError(f"the loss was not finite in {MAX_BAD_STEPS} batches in a row, the last with "
+                                     f"{', '.join(batch.names[:5])}; lower learning_rate or use precision: fp32")
+        return False
+
+    def update_weights(self) -> None:
+        """Clip the gradients, step, advance the schedule and the moving average."""
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
+        if self.config.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        for optimizer, scheduler in zip(self.optimizers, self.schedulers):
+            self.scaler.step(optimizer)
+            optimizer.zero_grad()
+            scheduler.step()
+        self.scaler.update()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.plain_model)
+
+    def end_epoch(self, train_loss: float, validation: Evaluation, *, seconds: float, batches: int) -> None:
+        """Add the epoch to the history; `batches` were trained on in `seconds`."""
+        lines = batches * self.config.batch_size * self.accelerator.num_processes
+        self.history.append({
+            "epoch": self.epoch + 1, "step": len(self.losses), "train_loss": train_loss,
+            "validation_loss": validation.loss, "validation_cer": validation.scores.cer,
+            "validation_wer": validation.scores.wer, "validation_exact": validation.scores.exact,
+            "learning_rate": float(self.schedulers[0].get_last_lr()[0]), "seconds": round(seconds, 1),
+            "images_per_second": round(lines / seconds, 1), "skipped_batches": self.skipped})
+        self.epoch, self.batch, self.skipped = self.epoch + 1, 0, 0
+
+    def is_stalled(self) -> bool:
+        """Whether the validation CER has not improved for `patience` epochs."""
+        values = [row["validation_cer"] for row in self.history]
+        patience = self.config.patience
+        return bool(patience and values and len(values) - 1 - int(np.argmin(values)) >= patience)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What resuming needs."""
+        return {"config": self.config.as_dict(), "characters": self.charset.characters, "labels": self.labels,
+                "model": self.plain_model.state_dict(),
+                "averaged": self.averaged.state_dict() if self.averaged is not None else None,
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+                "scaler": self.scaler.state_dict(), "epoch": self.epoch, "batch": self.batch, "skipped": self.skipped,
+                "losses": torch.tensor(self.losses), "history": self.history}
+
+    def differences(self, state: dict[str, Any]) -> list[str]:
+        """Why this training cannot continue from a state, if so."""
+        if "optimizers" not in state:
+            return ["by an earlier version of hwrlib"]
+        found = self.config.differences(TrainConfig.from_record(state["config"]))
+        if state["characters"] != self.charset.characters:
+            found.append("the characters of the training labels")
+        elif state["labels"] != self.labels:
+            found.append("the training lines or their labels")
+        return found
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.plain_model.load_state_dict(state["model"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        for parts, states in ((self.optimizers, state["optimizers"]), (self.schedulers, state["schedulers"])):
+            for part, part_state in zip(parts, states):
+                part.load_state_dict(part_state)
+        self.scaler.load_state_dict(state["scaler"])
+        self.epoch, self.batch, self.skipped = state["epoch"], state["batch"], state["skipped"]
+        self.losses, self.history = state["losses"].tolist(), state["history"]
+
+
+def start(config: TrainConfig, charset: Charset, batches: int, *, labels: str = "") -> Training:
+    """A training at its start.
+
+    Args:
+        config: all knobs.
+        charset: of the labels.
+        batches: per epoch, over all processes.
+        labels: a digest of the training lines, by which a resumed run recognises them.
+    """
+    # Gradients of near-certain frames are so small that a CPU would treat them digit by digit; as zeros they make a step
+    # a quarter faster and change nothing.
+    torch.set_flush_denormal(True)
+    # Without a GPU, only cpu=True makes several processes one training (see Accelerate's documentation).
+    on_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
+    accelerator = Accelerator(mixed_precision="no", cpu=on_cpu, gradient_accumulation_steps=config.accumulation)
+    model = build_model(config, len(charset))
+    if config.start_from:
+        start_from(config.start_from, model, charset)
+    model = model.to(accelerator.device)
+    averaged = AveragedModel(model, multi_avg_fn=ema_update(config.ema), use_buffers=True) if config.ema else None
+    optimizers = build_optimizers(config, model)
+    updates = config.epochs * math.ceil(math.ceil(batches / accelerator.num_processes) / config.accumulation)
+    precision = resolve_precision(config.precision, accelerator.device)
+    scaler = torch.amp.GradScaler(accelerator.device.type, enabled=precision == "fp16")
+    return Training(config, charset, accelerator, precision, accelerator.prepare(model), averaged, optimizers,
+                    build_schedulers(config, optimizers, updates), scaler, labels)
+
+
+def build_model(config: TrainConfig, num_classes: int) -> CRNN:
+    """The model that a configuration asks for, with weights drawn from its seed."""
+    torch.manual_seed(config.seed)
+    if config.model == "baseline":
+        return CRNN(num_classes, architecture="baseline")
+    return CRNN(num_classes, architecture=config.model, width=config.width, hidden=config.hidden, layers=config.layers,
+                dropout=config.dropout)
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """The precision to compute in; "auto" is bf16 (or fp16) if the hardware multiplies it fast, else fp32."""
+    if precision != "auto":
+        return precision
+    return "bf16" if has_fast_bf16(device) else "fp16" if device.type == "cuda" else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which a model computes in a precision."""
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=precision != "fp32")
