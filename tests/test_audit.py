@@ -1,5 +1,7 @@
-"""hwrlib.audit and hwrlib.audit.review: finding wrong labels, deciding on them, training with the decisions."""
+"""hwrlib.audit: finding wrong labels, deciding on them, training with the decisions."""
 
+import codecs
+import errno
 import json
 
 import numpy as np
@@ -12,9 +14,10 @@ from hwrlib.audit import COLUMNS, cross_validate, fold_sets, judge, save_suspect
 from hwrlib.audit.review import Review
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
-from hwrlib.labels import read_decisions
+from hwrlib.files import WriteError
+from hwrlib.labels import apply_decisions, read_decisions
 from hwrlib.recognizer import Recognizer
-from hwrlib.train import fit, split_sets
+from hwrlib.train import fit, load_splits
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def table_of(*rows: tuple) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def test_exchanged_labels_are_the_first_suspects(recognizer, dataset):
+def test_swapped_labels_are_the_first_suspects(recognizer, dataset):
     dataset.texts[3], dataset.texts[9] = "LEO", "LA"
     table = judge(recognizer, dataset)
     assert list(table.columns) == COLUMNS and len(table) == len(dataset)
@@ -37,7 +40,7 @@ def test_exchanged_labels_are_the_first_suspects(recognizer, dataset):
 
 
 def test_suspicion_is_the_log_odds_of_the_two_texts(recognizer, dataset):
-    dataset.texts[0] = "E"                   # of an A
+    dataset.texts[0] = "E"                   # the image shows an A
     row = judge(recognizer, dataset).set_index("FILENAME").loc[dataset.names[0]]
     log_probs = recognizer.log_probs([dataset.path(0)])[0][:, None]
     frames = torch.tensor([len(log_probs)])
@@ -48,35 +51,35 @@ def test_suspicion_is_the_log_odds_of_the_two_texts(recognizer, dataset):
     assert row["SUSPICION"] == pytest.approx(of_reading - of_label, rel=1e-3)
 
 
-def test_a_label_that_cannot_be_written_is_infinitely_suspect(recognizer, dataset):
+def test_a_label_the_model_cannot_write_is_infinitely_suspect(recognizer, dataset):
     dataset.texts[0], dataset.texts[1] = "Œ", "L" * 60
     assert judge(recognizer, dataset)["SUSPICION"][:2].tolist() == [np.inf, np.inf]
 
 
-def test_cross_validation_judges_every_training_line_by_a_model_that_never_saw_it(tiny, tmp_path, monkeypatch):
+def test_cross_validation_judges_every_line_by_a_model_that_never_saw_it(tiny, tmp_path, monkeypatch):
     config = tiny(epochs=2)
     table = cross_validate(config, tmp_path, folds=2)
-    everything, _ = split_sets(config)
+    everything, _ = load_splits(config)
     assert sorted(table["FILENAME"]) == sorted(everything.names)
     parts = [fold_sets(config, folds=2, fold=fold) for fold in range(2)]
     for trained, held_out in parts:
         assert not set(trained.names) & set(held_out.names)
         assert len(trained) + len(held_out) == len(everything)
     assert not set(parts[0][1].names) & set(parts[1][1].names)
-    monkeypatch.setattr("hwrlib.train.train_one_epoch", None)           # nothing is trained twice
+    monkeypatch.setattr("hwrlib.train.train_one_epoch", None)           # no training is repeated
     assert cross_validate(config, tmp_path, folds=2).equals(table)
 
 
-def test_judges_begin_without_knowledge_of_the_labels(tiny, run, tmp_path):
+def test_judges_start_without_knowledge_of_the_labels(tiny, run, tmp_path):
     config = tiny(epochs=1, start_from=str(run.folder), patience=3, corrections=str(tmp_path / "none.csv"))
     cross_validate(config, tmp_path, folds=2)
-    used = TrainConfig(**json.loads((tmp_path / "fold_0" / "config.json").read_text()))
+    used = TrainConfig.from_record(json.loads((tmp_path / "fold_0" / "config.json").read_text()))
     assert (used.start_from, used.extra_data, used.corrections) == ("", "", "")
     with pytest.raises(ValueError, match="at least 2 folds, not 1"):
         cross_validate(config, tmp_path, folds=1)
 
 
-def test_folds_of_changed_labels_are_refused(tiny, drawn_set, tmp_path, write_split):
+def test_folds_of_changed_labels_are_rejected(tiny, drawn_set, tmp_path, write_split):
     folder = tmp_path / "set"
     for split, texts in (("train", ["A", "E", "L", "N"] * 6), ("validation", ["A"])):
         write_split(folder, split, texts)
@@ -87,54 +90,54 @@ def test_folds_of_changed_labels_are_refused(tiny, drawn_set, tmp_path, write_sp
     (folder / "train.csv").write_text("\n".join(table[:-1]))
     after = fold_sets(config, folds=2, fold=0)[1].names
     assert set(after) <= set(before) and len(before) - len(after) <= 1     # a line stays in its fold
-    with pytest.raises(ValueError, match="begun differently .the training lines or their labels"):
+    with pytest.raises(ValueError, match="started differently .the training lines or their labels"):
         cross_validate(config, tmp_path / "folds", folds=2)
 
 
-def test_more_folds_than_lines_are_refused(tiny, tmp_path, write_split):
+def test_more_folds_than_lines_are_rejected(tiny, tmp_path, write_split):
     write_split(tmp_path, "train", ["A", "E"])
     with pytest.raises(ValueError, match="2 lines are too few for 40 folds"):
         for fold in range(40):
             fold_sets(tiny(data=str(tmp_path)), folds=40, fold=fold)
 
 
-def test_decisions_change_labels_and_leave_lines_out(dataset, tmp_path):
+def test_decisions_change_labels_and_exclude_lines(dataset, tmp_path):
     names, texts = list(dataset.names), list(dataset.texts)
-    rows = [("validation", names[0], texts[0], "MENDED", 9.0, "accept"), ("validation", names[1], texts[1], "X", 8, "refuse"),
+    rows = [("validation", names[0], texts[0], "CORRECTED", 9.0, "accept"), ("validation", names[1], texts[1], "X", 8, "refuse"),
             ("validation", names[2], texts[2], "X", 7, "drop"), ("validation", names[3], texts[3], "X", 6, ""),
             ("train", "elsewhere.png", "A", "B", 5, "accept")]
     save_suspects(table_of(*rows), tmp_path / "suspects.csv")
-    dataset.correct(tmp_path / "suspects.csv")
-    assert dataset.texts == ["MENDED", texts[1], *texts[3:]] and dataset.names == names[:2] + names[3:]
+    apply_decisions(dataset, tmp_path / "suspects.csv")
+    assert dataset.texts == ["CORRECTED", texts[1], *texts[3:]] and dataset.names == names[:2] + names[3:]
     assert dataset.skipped[-1].reason == "dropped by a correction"
 
 
 @pytest.mark.parametrize("row, message", [
     (("validation", "VALIDATION_000.png", "OTHER", "B", 1, "accept"), "another version of the data set"),
-    (("validation", "nowhere.png", "A", "B", 1, "accept"), "nowhere.png stands 0 times among the lines"),
+    (("validation", "nowhere.png", "A", "B", 1, "accept"), "nowhere.png occurs 0 times among the lines"),
     (("validation", "VALIDATION_000.png", "A", " ", 1, "accept"), "write drop"),
     (("validation", "VALIDATION_000.png", "A", "B", 1, "yes"), "row 2: DECISION must be accept, refuse, drop or empty"),
 ])
-def test_corrections_that_do_not_fit_are_refused(dataset, tmp_path, row, message):
+def test_corrections_that_do_not_fit_are_rejected(dataset, tmp_path, row, message):
     table_of(row).to_csv(tmp_path / "suspects.csv", index=False)
     with pytest.raises(ValueError, match=message):
-        dataset.correct(tmp_path / "suspects.csv")
+        apply_decisions(dataset, tmp_path / "suspects.csv")
 
 
-def test_training_takes_corrections(tiny, drawn_set, tmp_path):
+def test_training_applies_corrections(tiny, drawn_set, tmp_path):
     save_suspects(table_of(("train", "TRAIN_000.png", "A", "É", 9.0, "accept"),
                            ("train", "TRAIN_001.png", "E", "", 8.0, "drop")), tmp_path / "suspects.csv")
     config = tiny(epochs=1, corrections=str(tmp_path / "suspects.csv"))
-    train_set, _ = split_sets(config)
+    train_set, _ = load_splits(config)
     assert train_set.texts[0] == "É" and "TRAIN_001.png" not in train_set.names
     run = fit(config, tmp_path / "run")
     assert "É" in Recognizer.from_checkpoint(run.folder / "best_model.pth").charset.characters
     assert len(pd.read_csv(run.folder / "losses.csv")) == -(-95 // config.batch_size)
     with pytest.raises(FileNotFoundError, match="none.csv: no such table of corrections"):
-        split_sets(tiny(corrections=str(tmp_path / "none.csv")))
+        load_splits(tiny(corrections=str(tmp_path / "none.csv")))
 
 
-def test_a_table_written_again_keeps_its_decisions(tmp_path):
+def test_writing_a_table_again_keeps_its_decisions(tmp_path):
     path = tmp_path / "suspects.csv"
     save_suspects(table_of(("train", "a", "A", "B", 9.0, "accept"), ("train", "b", "A", "C", 8.0, ""),
                            ("train", "c", "A", "NA", 7.0, "refuse")), path)
@@ -150,39 +153,52 @@ def test_a_decision_on_a_label_that_has_changed_is_forgotten(tmp_path):
     save_suspects(table_of(("train", "a", "A", "B", 9.0, "accept"), ("validation", "a", "A", "B", 8.0, "")), path)
     save_suspects(table_of(("train", "a", "C", "B", 9.0, "")), path)
     rows = read_decisions(path)[["SPLIT", "IDENTITY", "DECISION"]].to_numpy().tolist()
-    assert rows == [["train", "C", ""], ["validation", "A", ""]]           # the other split's rows stay
+    assert rows == [["train", "C", ""], ["validation", "A", ""]]           # rows of the other split stay
+
+
+def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path, row = tmp_path / "suspects.csv", ("train", "a", "A", "B", 9.0, "accept")
+    save_suspects(table_of(row), path)
+
+    def no_space(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(pd.DataFrame, "to_csv", no_space)
+    with pytest.raises(WriteError, match="suspects.csv: could not be written.*free space"):
+        save_suspects(table_of(("train", "b", "A", "C", 8.0, "")), path)
+    assert read_decisions(path)["FILENAME"].tolist() == ["a"] and list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("separator, encoding", [(";", "utf-8-sig"), (",", "cp1252"), ("\t", "utf-16")])
-def test_a_table_comes_back_from_a_spreadsheet(tmp_path, separator, encoding):
+def test_a_table_edited_in_a_spreadsheet_can_be_read(tmp_path, separator, encoding):
     path = tmp_path / "suspects.csv"
     save_suspects(table_of(("train", "a", "É, À", "Ç;D", np.inf, "")), path)
+    assert path.read_bytes().startswith(codecs.BOM_UTF8 + b"SPLIT,FILENAME,IDENTITY,READING,SUSPICION,DECISION")
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table.assign(DECISION=" Accept").to_csv(path, sep=separator, encoding=encoding, index=False)
     row, = read_decisions(path).to_dict("records")
     assert (row["IDENTITY"], row["READING"], row["DECISION"]) == ("É, À", "Ç;D", "accept")
 
 
-def test_a_line_that_stands_twice_is_refused(tmp_path):
+def test_a_line_that_occurs_twice_is_rejected(tmp_path):
     table_of(("train", "a", "A", "B", 1, ""), ("train", "a", "A", "C", 1, "drop")).to_csv(tmp_path / "s.csv", index=False)
-    with pytest.raises(ValueError, match="row 3: a stands here a second time"):
+    with pytest.raises(ValueError, match="row 3: a occurs here a second time"):
         read_decisions(tmp_path / "s.csv")
 
 
-def test_the_buttons_note_each_decision_and_go_on(dataset, drawn_set, tmp_path):
+def test_each_button_saves_its_decision_and_shows_the_next_suspect(dataset, drawn_set, tmp_path):
     names = dataset.names
     table = table_of(*(("validation", name, text, "R<b>", 5.0, "") for name, text in zip(names[:3], dataset.texts)))
     path = tmp_path / "suspects.csv"
     review = Review(table, drawn_set, path)
     accept, refuse, drop, back = review.children[-1].children
     assert names[0] in review.heading.value and bytes(review.picture.value[:4]) == b"\x89PNG"
-    review.reading.value = " MENDED "
+    review.reading.value = " CORRECTED "
     accept.click(), refuse.click()
     review.reading.value = " "
     accept.click()
-    assert review.place == 2 and "drop the line" in review.heading.value
+    assert review.position == 2 and "drop the line" in review.heading.value
     assert read_decisions(path)["DECISION"].tolist() == ["accept", "refuse", ""]
     back.click(), drop.click(), drop.click()
     assert read_decisions(path)["DECISION"].tolist() == ["accept", "drop", "drop"]
-    assert read_decisions(path)["READING"].tolist() == ["MENDED", "R<b>", "R<b>"]
+    assert read_decisions(path)["READING"].tolist() == ["CORRECTED", "R<b>", "R<b>"]
     assert Review(table, drawn_set, path).table["DECISION"].tolist() == ["accept", "drop", "drop"]

@@ -1,4 +1,4 @@
-"""hwrlib.onnx.export and hwrlib.onnx.runtime: the same readings without torch."""
+"""hwrlib.onnx: an exported model reads the same texts, without torch."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def exported(recognizer, tmp_path_factory):
 
 
 def randomised(model: CRNN) -> CRNN:
-    """Batch statistics as after a training, so that folding them away can go wrong."""
+    """Batch statistics like those of a trained model; with the initial ones, an error in folding them would not show."""
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(std=0.3), module.running_var.uniform_(0.5, 2.0)
@@ -39,24 +39,24 @@ def randomised(model: CRNN) -> CRNN:
     return model.eval()
 
 
-@pytest.mark.parametrize("build", [lambda: CRNN(5, width=8, hidden=12), lambda: CRNN.baseline(5)],
-                         ids=["crnn", "baseline"])
-def test_the_frames_are_those_of_torch_whatever_the_widths(build, tmp_path):
+@pytest.mark.parametrize("architecture, sizes", [("residual", dict(width=8, hidden=12)), ("baseline", {})])
+def test_frames_equal_those_of_torch_for_all_widths(architecture, sizes, tmp_path):
     torch.manual_seed(0)
-    model = randomised(build())
-    normalisation = Normalisation(height=64) if model.stride == 8 else NORMALISATION     # the baseline's one height
-    fast = OnnxModel(to_onnx(model, Charset("ABCD"), normalisation, tmp_path / "model.onnx"))
+    model = randomised(CRNN(5, architecture=architecture, **sizes))
+    normalisation = Normalisation(height=64) if architecture == "baseline" else NORMALISATION   # its only height
+    exported = OnnxModel(to_onnx(model, Charset("ABCD"), normalisation, tmp_path / "model.onnx"))
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (3, 1, normalisation.height, 96)).astype(np.uint8)
     widths = np.array([96, 40, 64])
     with torch.inference_mode():
-        expected, found = model(torch.from_numpy(images), torch.from_numpy(widths)).numpy(), fast.infer(images, widths)
-    assert fast.stride == model.stride and found.shape == expected.shape
+        expected = model(torch.from_numpy(images), torch.from_numpy(widths)).log_probs.numpy()
+    found = exported.infer(images, widths)
+    assert exported.stride == model.stride and found.shape == expected.shape
     for n, frames in enumerate(widths // model.stride):
         assert found[:frames, n] == pytest.approx(expected[:frames, n], abs=0.01)
 
 
-def test_it_reads_the_same_texts_with_the_same_places(recognizer, exported, drawn_set):
+def test_it_reads_the_same_texts_at_the_same_positions(recognizer, exported, drawn_set):
     paths = sorted((drawn_set / "test").iterdir())
     fast = Recognizer.from_checkpoint(exported)
     assert (fast.charset, fast.normalisation) == (recognizer.charset, recognizer.normalisation)
@@ -66,7 +66,7 @@ def test_it_reads_the_same_texts_with_the_same_places(recognizer, exported, draw
         assert [c.start for c in quick.characters] == pytest.approx([c.start for c in slow.characters])
 
 
-def test_weights_take_half_the_room(recognizer, exported):
+def test_weights_take_half_the_space(recognizer, exported):
     weights = sum(p.numel() for name, p in recognizer.model.named_parameters() if "shortcut" not in name)
     assert 2 * weights < exported.stat().st_size < 2 * weights + 30_000
 
@@ -85,7 +85,7 @@ def test_shipped_weights_read_the_same_in_both_forms(name, rendered):
     assert SHIPPED[name].stat().st_size + SHIPPED[name].with_suffix(".onnx").stat().st_size <= 12_000_000
     assert fast.charset == slow.charset and fast.metrics == slow.metrics
     texts = [[reading.text for reading in recognizer.read(rendered)] for recognizer in (slow, fast)]
-    assert sum(map(len, texts[0])) > 60 and cer(*texts) < 0.02      # 16-bit weights may tip a letter that is a guess
+    assert sum(map(len, texts[0])) > 60 and cer(*texts) < 0.02      # 16-bit weights may change an uncertain letter
 
 
 def test_shipped_names_read_rendered_names(rendered):
@@ -107,16 +107,30 @@ def test_the_command_writes_a_file_that_reads(run, tmp_path, monkeypatch, capsys
     assert Recognizer.from_checkpoint(tmp_path / "words.onnx").read(draw("ZOE")).text == "ZOE"
 
 
-def test_what_is_no_model_of_ours_is_refused(exported, tmp_path):
+def test_files_that_are_not_our_models_are_rejected(exported, tmp_path):
     with pytest.raises(FileNotFoundError, match="none.onnx: no such file"):
         Recognizer.from_checkpoint(tmp_path / "none.onnx")
-    (tmp_path / "text.onnx").write_text("no model")
+    (tmp_path / "text.onnx").write_text("not a model")
     (tmp_path / "short.onnx").write_bytes(exported.read_bytes()[:1000])
     for name in ("text.onnx", "short.onnx"):
-        with pytest.raises(ValueError, match=f"{name}: no readable ONNX file"):
+        with pytest.raises(ValueError, match=f"{name}: not a readable ONNX file"):
             Recognizer.from_checkpoint(tmp_path / name)
     foreign = onnx.load(exported)
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / "foreign.onnx")
     with pytest.raises(ValueError, match="foreign.onnx: not a model of this version"):
         Recognizer.from_checkpoint(tmp_path / "foreign.onnx")
+
+
+@pytest.mark.parametrize("source, file, message", [
+    ("nowhere", "out.onnx", "nowhere: no such checkpoint or folder"),
+    ("model.onnx", "out.onnx", "model.onnx: this is an ONNX file already; name a checkpoint"),
+    ("names", "out.bin", "out.bin: the name must end in .onnx"),
+])
+def test_the_command_says_what_is_wrong(source, file, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"")
+    monkeypatch.setattr(sys, "argv", ["export", source, file])
+    with pytest.raises(SystemExit, match=f"error: {message}"):
+        export.main()
+    assert not (tmp_path / file).exists()

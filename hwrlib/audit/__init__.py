@@ -1,5 +1,11 @@
-"""Which labels are wrong: a model ranks those that it surely disagrees with, and a person decides."""
+"""The label audit: a model ranks the labels it most surely disagrees with, and a person decides which of them are wrong.
 
-from hwrlib.audit.suspicion import COLUMNS, cross_validate, fold_sets, judge, save_suspects
+`suspicion` ranks the labels of a split; `cross_validation` does so for the training split, by models that never saw the
+labels they judge; `suspects` keeps the table of suspects and decisions; `review` shows it with buttons in a notebook.
+"""
+
+from hwrlib.audit.cross_validation import cross_validate, fold_sets
+from hwrlib.audit.suspects import save_suspects
+from hwrlib.audit.suspicion import COLUMNS, judge
 
 __all__ = ["COLUMNS", "cross_validate", "fold_sets", "judge", "save_suspects"]

@@ -1,1 +1,1 @@
-"""Models as ONNX files: ``export`` writes them, with torch; ``runtime`` reads with them, without it."""
+"""Models as ONNX files: `export` writes one from a checkpoint, with torch; `runtime` reads images with one, without torch."""

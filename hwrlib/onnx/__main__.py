@@ -1,4 +1,4 @@
-"""``python -m hwrlib.onnx CHECKPOINT FILE.onnx``: see :func:`hwrlib.onnx.export.main`."""
+"""`python -m hwrlib.onnx CHECKPOINT FILE.onnx`: see `hwrlib.onnx.export.main`."""
 
 from hwrlib.onnx.export import main
 

@@ -1,8 +1,8 @@
-"""A trained model as an ONNX file: it is read without torch, here (``OnnxModel``) or by any other ONNX runtime.
+"""Write a trained model as an ONNX file, which `hwrlib.onnx.runtime` or any other ONNX runtime reads without torch.
 
-``python -m hwrlib.onnx CHECKPOINT FILE.onnx``. The file carries its charset and normalisation. Two things make it
-small and fast: batch normalisation is folded into the convolutions, and weights are stored as 16-bit floats, which
-the runtime widens once when it loads them.
+`python -m hwrlib.onnx CHECKPOINT FILE.onnx` is the command. The file contains its charset and normalisation. Two things
+make it small and fast: batch normalisation is folded into the convolutions, and weights are stored as 16-bit floats,
+which the runtime converts to 32 bits once, when it loads them.
 """
 
 import argparse
@@ -19,63 +19,35 @@ from hwrlib.charset import Charset
 from hwrlib.files import atomic_write
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN, FULL_INK, BiLSTM, ColumnMax, ResidualBlock
-from hwrlib.onnx.runtime import FORMAT
+from hwrlib.onnx.runtime import EXPORT, FORMAT
 
-OPSET = 17
-LSTM_GATES = (0, 3, 1, 2)   # torch stacks the gates input, forget, cell, output; ONNX input, output, forget, cell
-
-
-class _Graph:
-    """Nodes in order, each with one output; the weights they use."""
-
-    def __init__(self):
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
-
-    def add(self, kind: str, *inputs: str, outputs: int = 1, **attributes) -> str:
-        """Append a node; returns the name of its first output."""
-        name = f"{kind}_{len(self.nodes)}"
-        names = [name, *(f"{name}_{i}" for i in range(1, outputs))]
-        self.nodes.append(helper.make_node(kind, list(inputs), names, **attributes))
-        return name
-
-    def constant(self, values: np.ndarray) -> str:
-        """Integers as they are, floats in 16 bits; returns the name of the full-precision value."""
-        values = np.ascontiguousarray(values)
-        half = np.issubdtype(values.dtype, np.floating)
-        name = f"weight_{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(values.astype(np.float16) if half else values, name))
-        return self.add("Cast", name, to=TensorProto.FLOAT) if half else name
+OPSET, IR_VERSION = 17, 8
+LSTM_GATES = (0, 3, 1, 2)   # torch stacks the gates as input, forget, cell, output; ONNX as input, output, forget, cell
 
 
 def to_onnx(model: CRNN, charset: Charset, normalisation: Normalisation, path: str | Path, *,
             config: dict | None = None, metrics: dict | None = None) -> Path:
-    """Write a model for :class:`hwrlib.onnx.runtime.OnnxModel`.
+    """Write a model for `hwrlib.onnx.runtime.OnnxModel`.
 
     Args:
-        model: of which the path from images to ``log_probs`` is written, in evaluation mode.
-        charset, normalisation, config, metrics: go along as metadata.
-        path: the file, ``.onnx``.
+        model: exported as it reads in evaluation mode; the shortcut head, which only training uses, is not exported.
+        charset, normalisation, config, metrics: stored as metadata.
+        path: the file to write, `.onnx`.
     Returns:
-        ``path``. Inputs: ``images (N, 1, H, W)`` uint8 and ``image_widths (N,)`` int64; output: ``log_probs (T, N, C)``.
+        `path`. Inputs: `images (N, 1, H, W)` uint8 and `image_widths (N,)` int64; output: `log_probs (T, N, C)`.
+    Raises:
+        TypeError: there is no export rule for one of the CNN's layers.
+        WriteError: the disk is full or protected; an old file at `path` is intact.
     """
     graph = _Graph()
-    ink = graph.add("Div", graph.add("Cast", "images", to=TensorProto.FLOAT),
-                    graph.constant(np.float32([FULL_INK])))
-    frames = graph.add("Transpose", _cnn(graph, model.cnn, ink), perm=[2, 0, 1])                       # (T, N, F)
-    lengths = graph.add("Div", "image_widths", graph.constant(np.int64([model.stride])))
-    frames = _rnn(graph, model.rnn, frames, lengths)                                                   # (T, N, 2 * H)
-    logits = graph.add("Add", graph.add("MatMul", frames, graph.constant(_array(model.classifier.weight).T)),
-                       graph.constant(_array(model.classifier.bias)))
-    graph.add("LogSoftmax", logits, axis=-1)
-    graph.nodes[-1].output[0] = "log_probs"
+    _crnn(graph, model)
     proto = helper.make_model(
         helper.make_graph(
             graph.nodes, "hwrlib",
             [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 1, normalisation.height, "W"]),
              helper.make_tensor_value_info("image_widths", TensorProto.INT64, ["N"])],
             [helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["T", "N", len(charset)])], graph.weights),
-        opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+        opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     helper.set_model_props(proto, {"hwrlib": json.dumps({
         "format": FORMAT, "characters": charset.characters, "normalisation": normalisation.as_dict(),
         "stride": model.stride, "config": config or {}, "metrics": metrics or {}})})
@@ -85,8 +57,38 @@ def to_onnx(model: CRNN, charset: Charset, normalisation: Normalisation, path: s
     return Path(path)
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().float().numpy()
+class _Graph:
+    """The nodes of an ONNX graph in order, and the weights they use; values are referred to by name."""
+
+    def __init__(self):
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def add(self, operator: str, *inputs: str, **attributes) -> str:
+        """Append a node; returns the name of its (first) output."""
+        name = f"{operator}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
+        return name
+
+    def constant(self, values: np.ndarray) -> str:
+        """Store an array, floats in 16 bits; returns the name of the value, floats in 32 bits."""
+        values = np.ascontiguousarray(values)
+        is_float = np.issubdtype(values.dtype, np.floating)
+        name = f"weight_{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(values.astype(np.float16) if is_float else values, name))
+        return self.add("Cast", name, to=TensorProto.FLOAT) if is_float else name
+
+
+def _crnn(graph: _Graph, model: CRNN) -> None:
+    """`CRNN.forward`: `images (N, 1, H, W)` and `image_widths (N,)` -> `log_probs (T, N, C)`."""
+    ink = graph.add("Div", graph.add("Cast", "images", to=TensorProto.FLOAT), graph.constant(np.float32([FULL_INK])))
+    frames = graph.add("Transpose", _cnn(graph, model.cnn, ink), perm=[2, 0, 1])                   # (T, N, F)
+    lengths = graph.add("Div", "image_widths", graph.constant(np.int64([model.stride])))           # (N,)
+    frames = _bilstm(graph, model.rnn, frames, lengths)                                            # (T, N, 2 * hidden)
+    logits = graph.add("Add", graph.add("MatMul", frames, graph.constant(_array(model.classifier.weight).T)),
+                       graph.constant(_array(model.classifier.bias)))                              # (T, N, C)
+    graph.add("LogSoftmax", logits, axis=-1)
+    graph.nodes[-1].output[0] = "log_probs"
 
 
 def _cnn(graph: _Graph, layers: nn.Sequential, x: str) -> str:
@@ -100,22 +102,26 @@ def _cnn(graph: _Graph, layers: nn.Sequential, x: str) -> str:
         elif isinstance(layer, nn.MaxPool2d):
             x = graph.add("MaxPool", x, kernel_shape=[layer.kernel_size] * 2, strides=[layer.stride] * 2)
         elif isinstance(layer, ResidualBlock):
-            y = graph.add("Relu", _convolution(graph, x, layer.conv1, layer.norm1))
-            y = _convolution(graph, y, layer.conv2, layer.norm2)
-            skip = x if isinstance(layer.project, nn.Identity) else _convolution(graph, x, layer.project, None)
-            x = graph.add("Relu", graph.add("Add", y, skip))
+            x = _residual_block(graph, x, layer)
         elif isinstance(layer, ColumnMax):
             x = graph.add("ReduceMax", x, axes=[2], keepdims=0)
         elif isinstance(layer, nn.Flatten):     # (N, F, H, T) -> (N, F * H, T)
             x = graph.add("Reshape", graph.add("Transpose", x, perm=[0, 3, 1, 2]), graph.constant(np.int64([0, 0, -1])))
             x = graph.add("Transpose", x, perm=[0, 2, 1])
-        elif not isinstance(layer, nn.BatchNorm2d):
+        elif not isinstance(layer, nn.BatchNorm2d):    # folded into the convolution before it
             raise TypeError(f"no rule to export a {type(layer).__name__}; add one to hwrlib.onnx.export")
     return x
 
 
+def _residual_block(graph: _Graph, x: str, block: ResidualBlock) -> str:
+    y = graph.add("Relu", _convolution(graph, x, block.conv1, block.norm1))
+    y = _convolution(graph, y, block.conv2, block.norm2)
+    skip = x if isinstance(block.project, nn.Identity) else _convolution(graph, x, block.project, None)
+    return graph.add("Relu", graph.add("Add", y, skip))
+
+
 def _convolution(graph: _Graph, x: str, layer: nn.Conv2d, norm: nn.BatchNorm2d | None) -> str:
-    """A convolution, and the batch normalisation after it as a scale and a shift of its weights."""
+    """A convolution; the batch normalisation after it becomes a scale and a shift of its weights."""
     weight = _array(layer.weight)
     bias = np.zeros(len(weight), np.float32) if layer.bias is None else _array(layer.bias)
     if norm is not None:
@@ -126,37 +132,58 @@ def _convolution(graph: _Graph, x: str, layer: nn.Conv2d, norm: nn.BatchNorm2d |
                      kernel_shape=list(layer.kernel_size), strides=list(layer.stride), pads=list(layer.padding) * 2)
 
 
-def _rnn(graph: _Graph, rnn: BiLSTM, frames: str, lengths: str) -> str:
-    """(T, N, F) -> (T, N, 2 * H). As in ``BiLSTM``, each line is turned round within its length: the lengths that ONNX's
-    own LSTM takes, not every runtime heeds."""
-    def gates(tensor: Tensor) -> np.ndarray:
-        blocks = np.split(_array(tensor), 4)
-        return np.concatenate([blocks[gate] for gate in LSTM_GATES])[None]
+def _bilstm(graph: _Graph, rnn: BiLSTM, frames: str, lengths: str) -> str:
+    """(T, N, F) -> (T, N, 2 * hidden), each line reversed within its own length as in `BiLSTM`.
 
-    def read(lstm: nn.LSTM, frames: str) -> str:
-        biases = np.concatenate([gates(lstm.bias_ih_l0), gates(lstm.bias_hh_l0)], axis=1)
-        weights = [graph.constant(values) for values in (gates(lstm.weight_ih_l0), gates(lstm.weight_hh_l0), biases)]
-        states = graph.add("LSTM", frames, *weights, hidden_size=lstm.hidden_size)             # (T, 1, N, H)
-        return graph.add("Squeeze", states, graph.constant(np.int64([1])))
-
-    def turned(frames: str) -> str:
+    ONNX's own bidirectional LSTM takes lengths, too, but not every runtime respects them.
+    """
+    def reversed_within_length(frames: str) -> str:
         return graph.add("ReverseSequence", frames, lengths, time_axis=0, batch_axis=1)
 
-    for onwards, back in zip(rnn.forwards, rnn.backwards):
-        frames = graph.add("Concat", read(onwards, frames), turned(read(back, turned(frames))), axis=-1)
+    for forward, backward in zip(rnn.forwards, rnn.backwards):
+        forward_states = _lstm(graph, forward, frames)
+        backward_states = _lstm(graph, backward, reversed_within_length(frames))
+        frames = graph.add("Concat", forward_states, reversed_within_length(backward_states), axis=-1)
     return frames
 
 
+def _lstm(graph: _Graph, lstm: nn.LSTM, frames: str) -> str:
+    """One layer in one direction: (T, N, F) -> (T, N, hidden)."""
+    biases = np.concatenate([_in_onnx_order(lstm.bias_ih_l0), _in_onnx_order(lstm.bias_hh_l0)], axis=1)
+    weights = [graph.constant(values) for values in
+               (_in_onnx_order(lstm.weight_ih_l0), _in_onnx_order(lstm.weight_hh_l0), biases)]
+    states = graph.add("LSTM", frames, *weights, hidden_size=lstm.hidden_size)                     # (T, 1, N, hidden)
+    return graph.add("Squeeze", states, graph.constant(np.int64([1])))
+
+
+def _in_onnx_order(weights: Tensor) -> np.ndarray:
+    """An LSTM's weights (4 * hidden, ...) with the gates in ONNX's order and one direction: (1, 4 * hidden, ...)."""
+    gates = np.split(_array(weights), 4)
+    return np.concatenate([gates[gate] for gate in LSTM_GATES])[None]
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().float().numpy()
+
+
 def main() -> None:
-    """``python -m hwrlib.onnx CHECKPOINT FILE.onnx``."""
-    parser = argparse.ArgumentParser(description="Write a trained model as an ONNX file.")
-    parser.add_argument("checkpoint", help="shipped weights by name, a checkpoint's file, or a run's folder")
-    parser.add_argument("file", help="the ONNX file to write")
+    """`python -m hwrlib.onnx CHECKPOINT FILE.onnx`."""
+    parser = argparse.ArgumentParser(prog="python -m hwrlib.onnx", description="Write a trained model as an ONNX file.")
+    parser.add_argument("checkpoint", help="shipped weights by name, a checkpoint file, or a run's folder")
+    parser.add_argument("file", help="the file to write; its name ends in .onnx")
     arguments = parser.parse_args()
-    model, charset, normalisation, about = checkpoint.load_model(checkpoint.find_checkpoint(arguments.checkpoint))
-    path = to_onnx(model, charset, normalisation, arguments.file, **about)
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; Recognizer.from_checkpoint({str(path)!r}) reads with it")
+    try:
+        path = _export(arguments.checkpoint, Path(arguments.file))
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"error: {error}") from None
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; read with it: Recognizer.from_checkpoint({str(path)!r})")
 
 
-if __name__ == "__main__":
-    main()
+def _export(source: str, file: Path) -> Path:
+    if file.suffix != ".onnx":
+        raise ValueError(f"{file}: the name must end in .onnx, by which Recognizer.from_checkpoint recognises such files")
+    found = checkpoint.find_checkpoint(source)
+    if found.suffix == ".onnx":
+        raise ValueError(f"{found}: this is an ONNX file already; name a checkpoint (.pth): `{EXPORT}`")
+    model, charset, normalisation, record = checkpoint.load_model(found)
+    return to_onnx(model, charset, normalisation, file, **record)

@@ -1,4 +1,4 @@
-"""A model that :mod:`hwrlib.onnx.export` wrote, run by ONNX Runtime: no torch, so a cold start takes a second."""
+"""Run an exported model with ONNX Runtime: torch is not imported, so a cold start takes less than a second."""
 
 import json
 from pathlib import Path
@@ -10,39 +10,39 @@ from hwrlib.charset import Charset
 from hwrlib.images import Normalisation
 
 FORMAT = "hwrlib-onnx-1"
+EXPORT = "python -m hwrlib.onnx CHECKPOINT FILE.onnx"
 
 
 class OnnxModel:
-    """From images to ``log_probs``, as :class:`hwrlib.model.CRNN` does, on the CPU.
+    """Computes `log_probs` from images as `hwrlib.model.CRNN` does, on the CPU.
 
     Args:
-        path: a file that :func:`hwrlib.onnx.export.to_onnx` wrote.
+        path: a file written by `hwrlib.onnx.export.to_onnx`.
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no ONNX file, or none of this package's version.
+        ValueError: it is not an ONNX file, or not one written by this version of the package.
     """
 
     def __init__(self, path: str | Path):
         if not Path(path).is_file():
-            raise FileNotFoundError(f"{path}: no such file; write one with `python -m hwrlib.onnx`")
+            raise FileNotFoundError(f"{path}: no such file; write it with `{EXPORT}`")
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3   # errors only: the runtime warns of devices that are not there
+        options.log_severity_level = 3   # errors only: the runtime warns about devices that this machine does not have
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-            about = json.loads(self.session.get_modelmeta().custom_metadata_map.get("hwrlib", "{}"))
-        except Exception as error:       # the runtime's exceptions share no class of their own
-            raise ValueError(f"{path}: no readable ONNX file ({str(error).splitlines()[0]}); write it anew with "
-                             "`python -m hwrlib.onnx`") from error
-        if about.get("format") != FORMAT:
-            raise ValueError(f"{path}: not a model of this version of hwrlib ({FORMAT}), but {about.get('format')!r}; "
-                             "write it anew with `python -m hwrlib.onnx`")
+            metadata = json.loads(self.session.get_modelmeta().custom_metadata_map.get("hwrlib", "{}"))
+        except Exception as error:       # the runtime's exceptions have no common class of their own
+            raise ValueError(f"{path}: not a readable ONNX file ({str(error).splitlines()[0]}); write it again with "
+                             f"`{EXPORT}`") from error
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"{path}: not a model of this version of hwrlib ({FORMAT}), but {metadata.get('format')!r}; "
+                             f"write it again with `{EXPORT}`")
         try:
-            self.stride: int = about["stride"]                  # px of image width a frame
-            self.charset, self.normalisation = Charset(about["characters"]), Normalisation(**about["normalisation"])
-            self.config, self.metrics = about["config"], about["metrics"]
+            self.stride: int = metadata["stride"]               # px of image width per frame
+            self.charset, self.normalisation = Charset(metadata["characters"]), Normalisation(**metadata["normalisation"])
+            self.config, self.metrics = metadata["config"], metadata["metrics"]
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{path}: lacks what hwrlib notes in its models ({error}); write it anew with "
-                             "`python -m hwrlib.onnx`") from error
+            raise ValueError(f"{path}: incomplete metadata ({error}); write it again with `{EXPORT}`") from error
 
     def infer(self, images: np.ndarray, image_widths: np.ndarray) -> np.ndarray:
         """Log-probabilities of every class at every frame.
@@ -51,6 +51,6 @@ class OnnxModel:
             images: (N, 1, H, W) uint8 ink, 0 is paper.
             image_widths: (N,) int64, px of each image that are not padding.
         Returns:
-            log_probs (T, N, C) float32; frames past ``image_widths // stride`` are to be ignored.
+            log_probs (T, N, C) float32; values beyond a line's `image_widths // stride` frames are undefined.
         """
         return self.session.run(["log_probs"], {"images": images, "image_widths": image_widths})[0]
