@@ -340,7 +340,7 @@ def _(folder: Path) -> str:
     return loaded(folder / "best_model.pth")
 
 
-@case("checkpoint", "an ONNX file cut short", "refused: model.onnx: no readable ONNX file")
+@case("checkpoint", "an ONNX file cut short", "refused: model.onnx: not a readable ONNX file")
 def _(folder: Path) -> str:
     from hwrlib.weights import SHIPPED
     (folder / "model.onnx").write_bytes(SHIPPED["names"].with_suffix(".onnx").read_bytes()[:100_000])
