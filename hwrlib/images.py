@@ -73,7 +73,7 @@ def to_grey(image: ImageLike) -> np.ndarray:
         if image.ndim == 3 and image.shape[0] in (1, 3, 4):
             image = np.moveaxis(image, 0, 2)
     if not isinstance(image, np.ndarray):
-        raise ValueError(f"a {type(image).__name__} is not an image; give a path, a file, a PIL image, an array or a tensor")
+        raise ValueError(f"{type(image).__name__!r} is not an image; give a path, a file, a PIL image, an array or a tensor")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if image.ndim not in (2, 3) or image.size == 0 or (image.ndim == 3 and image.shape[2] not in (3, 4)):

@@ -46,7 +46,7 @@ def test_a_whole_number_does_for_a_fraction():
 
 @pytest.mark.parametrize("name, value", [
     ("epochs", 0), ("batch_size", -1), ("learning_rate", 0.0), ("learning_rate", float("nan")), ("dropout", 1.0),
-    ("ema", -0.1), ("augment", -1.0), ("seed", -1), ("model", "resnet"), ("schedule", "step"), ("precision", "fp8"),
+    ("learning_rate", float("inf")), ("ema", -0.1), ("augment", -1.0), ("seed", -1), ("model", "resnet"), ("schedule", "step"), ("precision", "fp8"),
     ("height", 50), ("min_width", 1000), ("max_stretch", 0.5), ("warmup", 1.0), ("workers", -1),
 ])
 def test_values_out_of_range_are_refused_by_name(name, value):
@@ -60,11 +60,29 @@ def test_every_fault_is_told_at_once():
     assert all(part in str(error.value) for part in ("epochs", "auto, fp32, bf16, fp16", "multiple of 8, not 50"))
 
 
-def test_parameters_of_a_notebook():
-    namespace = {"epochs": 2, "data": "data/mine", "unrelated": object(), "__name__": "__main__"}
-    assert TrainConfig.from_parameters(namespace) == TrainConfig(epochs=2, data="data/mine")
-    with pytest.raises(ValueError, match="1e-3"):
-        TrainConfig.from_parameters({"learning_rate": "1e-3"})
+def test_a_recipe_with_changes(tmp_path):
+    (tmp_path / "mine.yaml").write_text("epochs: 9\naugment: 0.5\n", encoding="utf-8")
+    assert TrainConfig.from_yaml(tmp_path / "mine.yaml", epochs=2, augment=None) == TrainConfig(epochs=2, augment=0.5)
+    assert TrainConfig.from_yaml("", data="data/mine") == TrainConfig(data="data/mine")
+    with pytest.raises(ValueError, match="parameters: learning_rate.*1e-3"):
+        TrainConfig.from_yaml("", learning_rate="1e-3")
+    with pytest.raises(FileNotFoundError, match="gone.yaml"):
+        TrainConfig.from_yaml(tmp_path / "gone.yaml")
+
+
+def test_the_record_of_an_earlier_version():
+    record = TrainConfig(epochs=7).as_dict() | {"model": "crnn", "compiled": False}
+    assert TrainConfig.from_record(record) == TrainConfig(epochs=7)
+
+
+def test_what_differs():
+    config = TrainConfig(epochs=7, workers=3)
+    assert config.changed() == {"epochs": 7, "workers": 3}
+    assert config.differences(TrainConfig()) == ["epochs: 4 then, 7 now"]      # the number of workers is free to change
+
+
+def test_every_knob_is_explained():
+    assert all(field.metadata["help"] for field in dataclasses.fields(TrainConfig))
 
 
 def test_yaml_file(tmp_path):

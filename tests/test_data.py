@@ -7,18 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from hwrlib import data
+from hwrlib import cache
 from hwrlib.charset import BLANK, Charset
 from hwrlib.data import (
     BucketSampler,
     JoinedLines,
     LineDataset,
-    ResidentLines,
     Sample,
     ctc_collate,
     eval_loader,
     train_loader,
-    with_room_for,
 )
 from hwrlib.images import WIDTH_STEP, Normalisation, normalise
 
@@ -44,7 +42,7 @@ def decoded(monkeypatch) -> list[str]:
     def watched(path, normalisation):
         names.append(path.name)
         return normalise(path, normalisation)
-    monkeypatch.setattr(data, "normalise", watched)
+    monkeypatch.setattr(cache, "normalise", watched)
     return names
 
 
@@ -148,10 +146,10 @@ def test_what_is_not_there_is_named(tmp_path, write_split):
         opened(tmp_path)
 
 
-def test_keep(folder):
+def test_select(folder):
     dataset = opened(folder)
     expected = dataset[20].ink
-    dataset.keep(np.array([20, 2]), "for this test")
+    dataset.select(np.array([20, 2]), "for this test")
     assert dataset.names == ["TRAIN_020.png", "TRAIN_002.png"] and np.array_equal(dataset[0].ink, expected)
     assert len(dataset.widths) == 2 and len(dataset.skipped) == 28 and dataset.skipped[0].reason == "for this test"
 
@@ -207,28 +205,15 @@ def test_evaluation_loader_gives_every_line_once_by_width(folder):
     assert (np.diff(widths) >= 0).all()
 
 
-def test_resident_lines_make_the_batches_that_collating_makes(folder, tmp_path, write_split):
-    write_split(tmp_path / "more", "train", ["ELLE", "A", "OLENA", "NÉ"] * 3)
+def test_joined_lines_come_one_set_after_the_other(folder, tmp_path, write_split):
+    write_split(tmp_path / "more", "train", ["ELLE", "A"])
     parts = [opened(folder), opened(tmp_path / "more")]
-    parts[0].keep(np.array([3, 1, 4, 15, 9, 2, 6, 5]), "for this test")
-    charset = Charset("AELNO")
-    resident = ResidentLines(parts, charset, torch.device("cpu"))
-    loaders = [train_loader(lines, charset, batch_size=6, seed=2) for lines in (JoinedLines(parts), resident)]
-    collated, gathered = (list(loader) for loader in loaders)
-    assert len(collated) == len(gathered) == 4 and len(resident) == 20
-    for one, other in zip(collated, gathered):
-        for name, ours, theirs in zip(one._fields, one, other):
-            assert torch.equal(ours, theirs) and ours.dtype == theirs.dtype if isinstance(ours, torch.Tensor) else (
-                ours == theirs), name
+    joined = JoinedLines(parts)
+    assert len(joined) == 32 and joined[31].text == "A"
+    assert joined.widths.tolist() == [*parts[0].widths, *parts[1].widths]
 
 
-def test_only_a_gpu_with_room_keeps_the_lines(folder, monkeypatch):
-    lines, gpu = opened(folder), torch.device("cuda")
-    assert with_room_for([lines], torch.device("cpu")) is None
-    for free, device in ((2 * len(lines.ink) - 1, None), (2 * len(lines.ink), gpu)):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10**12))
-        assert with_room_for([lines], gpu) == device
-
+# The collate ---------------------------------------------------------------------------------------------------------
 
 CHARSET = Charset("ABC")
 

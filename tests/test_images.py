@@ -40,7 +40,32 @@ def test_path_image_and_array_are_the_same(word, tmp_path):
         assert np.array_equal(ink_of(image), ink_of(word))
 
 
-def test_white_on_black_is_turned_round(word):
+def test_every_way_of_giving_an_image_reads_the_same(word, tmp_path):
+    """Each of these was once read as a blank image or refused with a puzzling error."""
+    Image.fromarray(word).save(tmp_path / "word.png")
+    given = {"floats to 255": word.astype(np.float64), "float16 to 1": (word / 255).astype(np.float16),
+             "booleans": word > 127, "int64": word.astype(np.int64), "uint16": word.astype(np.uint16) * 257,
+             "bytes": (tmp_path / "word.png").read_bytes(), "tensor": torch.from_numpy(word),
+             "float tensor, channels first": torch.from_numpy(word)[None].expand(3, -1, -1) / 255,
+             "PIL floats to 1": Image.fromarray(word.astype(np.float32) / 255),
+             "PIL floats to 255": Image.fromarray(word.astype(np.float32)), "PIL 1 bit": Image.fromarray(word > 127)}
+    for name, image in given.items():
+        assert alike(ink_of(image), ink_of(word), limit=10), name
+    with open(tmp_path / "word.png", "rb") as file:
+        assert np.array_equal(ink_of(file), ink_of(word))
+
+
+@pytest.mark.parametrize("image, said", [
+    (np.full((9, 9), -0.5), "these are from -0.5 to -0.5"), (np.full((9, 9), 256.0), "from 256.0 to 256.0"),
+    (np.full((9, 9), np.nan), "from nan to nan"), (np.full((9, 9), 300), "must lie in 0 ... 255"),
+    (np.full((9, 9), "x"), "an array of <U1"), (b"not an image", "<bytes>: not a readable image"),
+    ([[1, 2]], "'list' is not an image"), (7, "'int' is not an image"), (torch.zeros(2, 1, 9, 9), r"shape \(2, 1, 9, 9\)")])
+def test_what_is_not_an_image_is_rejected_with_the_reason(image, said):
+    with pytest.raises(ValueError, match=said):
+        to_grey(image)
+
+
+def test_white_on_black_is_inverted(word):
     assert alike(ink_of(255 - word), ink_of(word))
 
 
@@ -141,7 +166,7 @@ def test_huge_images_are_refused_before_they_are_decoded(tmp_path):
 
 @pytest.mark.parametrize("shape", [(0, 10), (3,), (4, 4, 2), (1, 4, 4, 3)])
 def test_arrays_that_are_no_images_are_refused(shape):
-    with pytest.raises(ValueError, match="is no image"):
+    with pytest.raises(ValueError, match="is not an image"):
         to_grey(np.zeros(shape))
 
 

@@ -3,24 +3,25 @@
 import pytest
 import torch
 
+from hwrlib.config import TrainConfig
 from hwrlib.model import CRNN
-from hwrlib.optim import Muon, hidden_matrices, orthogonal
+from hwrlib.optim import Muon, build_optimizers, hidden_matrices, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 24, 100), (2, 100, 24)])
-def test_orthogonal_keeps_directions_and_evens_their_lengths(shape):
+def test_orthogonalise_keeps_directions_and_evens_their_lengths(shape):
     torch.manual_seed(0)
     matrices = torch.randn(shape)
     u, _, vh = torch.linalg.svd(matrices, full_matrices=False)
-    evened = u.mT @ orthogonal(matrices) @ vh.mT              # diagonal: the same directions
+    evened = u.mT @ orthogonalise(matrices) @ vh.mT              # diagonal: the same directions
     values = evened.diagonal(dim1=1, dim2=2)
     rank = values.shape[1]
     assert values[:, :rank // 2].min() > 0.6 and values.max() < 1.3   # the smallest of a square matrix may lag behind
     assert (evened - torch.diag_embed(values)).abs().max() < 0.001
 
 
-def test_orthogonal_of_zeros_is_zeros():
-    assert orthogonal(torch.zeros(1, 4, 6)).abs().max() == 0
+def test_orthogonalise_of_zeros_is_zeros():
+    assert orthogonalise(torch.zeros(1, 4, 6)).abs().max() == 0
 
 
 def test_muon_takes_the_hidden_matrices_alone():
@@ -30,30 +31,37 @@ def test_muon_takes_the_hidden_matrices_alone():
                      | {"cnn.4.project.weight", "cnn.5.project.weight"}
                      | {f"rnn.{way}.{layer}.weight_{part}_l0" for way in ("forwards", "backwards") for layer in (0, 1)
                         for part in ("ih", "hh")})
-    optimizer = Muon(model, lr=0.01, weight_decay=0.0)
-    taken = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    muon, adamw = build_optimizers(TrainConfig(), model)
+    assert {id(weight) for weight in muon.param_groups[0]["params"]} == {id(weight) for weight in hidden_matrices(model)}
+    taken = [parameter for optimizer in (muon, adamw) for parameter in optimizer.param_groups[0]["params"]]
     assert len(taken) == len(list(model.parameters())) == len({id(parameter) for parameter in taken})
 
 
+def test_adamw_takes_all_weights():
+    model = CRNN(10, width=8, hidden=16)
+    adamw, = build_optimizers(TrainConfig(optimizer="adamw"), model)
+    assert sum(weight.numel() for weight in adamw.param_groups[0]["params"]) == sum(w.numel() for w in model.parameters())
+
+
 def test_a_step_has_the_size_of_the_learning_rate_whatever_the_gradients_is():
-    layer = torch.nn.Sequential(torch.nn.Conv2d(4, 8, 3, bias=False), torch.nn.Conv2d(1, 1, 1))
-    before = layer[0].weight.detach().clone()
-    optimizer = Muon(layer, lr=0.01, weight_decay=0.0)
+    weight = torch.nn.Parameter(torch.randn(8, 4, 3, 3))
+    before = weight.detach().clone()
+    optimizer = Muon([weight], lr=0.01)
     for scale in (1e-4, 1e4):
         with torch.no_grad():
-            layer[0].weight.copy_(before)
+            weight.copy_(before)
         optimizer.state.clear()
-        layer[0].weight.grad = torch.randn(before.shape) * scale
+        weight.grad = torch.randn(before.shape) * scale
         optimizer.step()
-        moved = (layer[0].weight.detach() - before).square().mean().sqrt()
+        moved = (weight.detach() - before).square().mean().sqrt()
         assert 0.1 < moved / 0.01 < 0.3                               # AdamW's root mean square is 0.2
 
 
 def test_going_on_from_a_saved_state_changes_nothing(tmp_path):
     def run(save_at):
         torch.manual_seed(0)
-        layer = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 3))
-        optimizer = Muon(layer, lr=0.01, weight_decay=0.1)
+        layer = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3, bias=False), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 3, False))
+        optimizer = Muon(layer.parameters(), lr=0.01, weight_decay=0.1)
         images = torch.randn(8, 2, 8, 8)
         for step in range(6):
             layer(images).square().mean().backward()
@@ -61,7 +69,7 @@ def test_going_on_from_a_saved_state_changes_nothing(tmp_path):
             optimizer.zero_grad()
             if step == save_at:
                 torch.save(optimizer.state_dict(), tmp_path / "state.pth")
-                optimizer = Muon(layer, lr=0.5, weight_decay=0.5)
+                optimizer = Muon(layer.parameters(), lr=0.5, weight_decay=0.5)
                 optimizer.load_state_dict(torch.load(tmp_path / "state.pth", weights_only=True))
         return layer.state_dict()
 
@@ -74,10 +82,11 @@ def test_it_learns():
     model = CRNN(10, width=8, hidden=16, dropout=0.0)
     images, targets = torch.rand(8, 1, 16, 64), torch.randint(1, 10, (8, 5))
     widths, lengths = torch.full((8,), 64), torch.full((8,), 5)
-    optimizer, losses = Muon(model, lr=0.003, weight_decay=0.0), []
+    optimizers, losses = build_optimizers(TrainConfig(learning_rate=0.003), model), []
     for _ in range(60):
-        losses.append(torch.nn.functional.ctc_loss(model(images, widths), targets, widths // 4, lengths))
+        losses.append(torch.nn.functional.ctc_loss(model(images, widths).log_probs, targets, widths // 4, lengths))
         losses[-1].backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
     assert losses[-1] < losses[0] / 2

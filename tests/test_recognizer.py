@@ -163,12 +163,44 @@ def test_what_the_checkpoint_tells_about_itself(recognizer, run, tiny):
     assert recognizer.normalisation.height == 16 and not recognizer.model.training
 
 
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_size_below_one_is_rejected(recognizer, paths, size):
+    with pytest.raises(ValueError, match=f"batch_size must be at least 1, not {size}"):
+        recognizer.read(paths, batch_size=size)
+
+
+def test_bytes_files_and_tensors_are_single_images(recognizer, paths):
+    expected = recognizer.read(paths[0])
+    with open(paths[0], "rb") as file:
+        assert recognizer.read(file) == expected
+    assert recognizer.read(paths[0].read_bytes()) == expected
+    assert recognizer.read(torch.from_numpy(np.array(Image.open(paths[0])))) == expected
+
+
+def test_two_images_of_one_name_are_two_rows(recognizer, paths, tmp_path):
+    for folder, path in (("a", paths[0]), ("b/c", paths[1])):
+        (tmp_path / "scans" / folder).mkdir(parents=True)
+        shutil.copy(path, tmp_path / "scans" / folder / "0001.png")
+    found = find_images(tmp_path / "scans", recursive=True)
+    assert recognizer.read_to_csv([*found, found[0]], tmp_path / "texts.csv", root=tmp_path / "scans") == []
+    rows = read_labels(tmp_path / "texts.csv", filename_column="filename", text_column="text")
+    assert rows["FILENAME"].tolist() == ["a/0001.png", "b/c/0001.png"]
+    assert rows["IDENTITY"].tolist() == texts(recognizer.read(found))
+    recognizer.read_to_csv(found[:1], tmp_path / "as_given.csv")
+    assert read_labels(tmp_path / "as_given.csv", filename_column="filename", text_column="text")["FILENAME"].tolist() == [
+        found[0].as_posix()]
+
+
 def test_find_images(tmp_path):
     for name in ("b.png", "a.JPG", "notes.txt"):
         (tmp_path / name).touch()
     assert [path.name for path in find_images(tmp_path)] == ["a.JPG", "b.png"]
     assert find_images(tmp_path / "b.png") == [tmp_path / "b.png"]
     assert [path.name for path in find_images(f"{tmp_path}/*.png")] == ["b.png"]
+    (tmp_path / "page 1").mkdir()
+    (tmp_path / "page 1/c.png").touch()
+    assert [path.name for path in find_images(tmp_path, recursive=True)] == ["a.JPG", "b.png", "c.png"]
+    assert [path.name for path in find_images(f"{tmp_path}/**/*.png")] == ["b.png", "c.png"]
     for nothing in (tmp_path / "c.png", f"{tmp_path}/*.gif", tmp_path / "nowhere"):
         with pytest.raises(FileNotFoundError, match="no image there"):
             find_images(nothing)

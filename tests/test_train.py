@@ -1,10 +1,12 @@
 """hwrlib.train: one batch learnt by heart, a whole run, and what happens when numbers go wrong."""
 
+import itertools
 import json
 import os
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -12,24 +14,22 @@ import pytest
 import torch
 import yaml
 
-from hwrlib import train
+from hwrlib import state, train
 from hwrlib.charset import Charset
 from hwrlib.checkpoint import load_model, load_safely
+from hwrlib.ctc import ctc_loss
 from hwrlib.data import LineDataset, eval_loader, train_loader
-from hwrlib.optim import ema_update, learning_rate_at
+from hwrlib.optim import build_optimizers, ema_update, learning_rate_at
+from hwrlib.progress import Progress, duration
 from hwrlib.recognizer import Recognizer
+from hwrlib.state import MAX_BAD_STEPS, Training, build_model, resolve_precision, start
 from hwrlib.train import (
-    MAX_BAD_STEPS,
-    Training,
-    build_model,
-    drop_untrainable,
     evaluate,
     fit,
     new_run_folder,
-    normalisation_of,
-    resolve_precision,
-    start,
+    skip_untrainable,
     train_one_epoch,
+    train_step,
 )
 
 CHARSET = Charset("AELNOZ")
@@ -37,8 +37,8 @@ CHARSET = Charset("AELNOZ")
 
 def begun(config, count: int | None = None) -> tuple[Training, object]:
     """A training at its beginning and its loader, on the first `count` lines."""
-    dataset = LineDataset(config.data, "train", normalisation_of(config))
-    dataset.keep(np.arange(count or len(dataset)), "for this test")
+    dataset = LineDataset(config.data, "train", config.normalisation)
+    dataset.select(np.arange(count or len(dataset)), "for this test")
     loader = train_loader(dataset, CHARSET, batch_size=config.batch_size, seed=config.seed)
     training = start(config, CHARSET, len(loader))
     return training, training.accelerator.prepare(loader)
@@ -72,7 +72,7 @@ def test_the_baseline_trains_too(tiny, tmp_path):
                    learning_rate=0.001), tmp_path)
     assert run.history["train_loss"].iloc[1] < run.history["train_loss"].iloc[0]
     model, *_ = load_model(run.folder / "best_model.pth")
-    assert model.arguments == {"num_classes": len(CHARSET), "baseline": True}
+    assert model.arguments == {"num_classes": len(CHARSET), "architecture": "baseline"}
 
 
 def test_a_run_learns_to_read(run):
@@ -96,7 +96,7 @@ def test_a_second_data_set_is_mixed_in(tiny, write_split, tmp_path):
 
 def test_a_run_leaves_its_files(run, tiny):
     names = {path.name for path in run.folder.iterdir()}
-    assert {"best_model.pth", "resume.pth", "config.json", "history.csv", "losses.csv", "tensorboard"} <= names
+    assert {"best_model.pth", "resume.pth", "config.json", "history.csv", "losses.csv", "train.log", "tensorboard"} <= names
     assert {name for name in names if name.startswith("epoch_")} == {
         f"epoch_{epoch}_model_checkpoint.pth" for epoch in (14, 15, 16)}          # the last three are kept
     assert not any(name.endswith(".partial") for name in names) and any((run.folder / "tensorboard").iterdir())
@@ -134,28 +134,6 @@ def test_the_seed_decides_the_weights(tiny, tmp_path):
     assert same(a, b) and not same(a, c)
 
 
-def test_lines_in_the_device_s_memory_give_the_same_weights(run, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "with_room_for", lambda parts, device: device)
-    resident = fit(tiny(), tmp_path / "resident")
-    assert same(weights_of(resident.folder / "best_model.pth"), weights_of(run.folder / "best_model.pth"))
-    assert resident.history["validation_cer"].tolist() == run.history["validation_cer"].tolist()
-
-
-def test_a_compiled_training_is_the_same_but_for_rounding(tiny, monkeypatch):
-    real = torch.nn.Module.compile
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **options: real(module, backend="aot_eager", **options))
-    losses, names = [], []
-    for compiled in (False, True):
-        torch._dynamo.utils.counters.clear()
-        training, loader = begun(tiny(compiled=compiled, precision="fp32"), count=40)
-        train_one_epoch(training, loader)
-        losses.append(training.losses)
-        names.append(list(training.plain_model.state_dict()))
-        evaluate(training.best_model, eval_loader(loader.dataset, CHARSET), CHARSET)
-        assert (torch._dynamo.utils.counters["frames"]["ok"] > 0) == compiled
-    assert losses[1] == pytest.approx(losses[0], rel=1e-3) and names[0] == names[1]
-
-
 def test_every_precision_in_one_process(tiny, tmp_path):
     for precision in ("fp32", "bf16", "auto", "fp32"):
         run = fit(tiny(epochs=1, train_limit=16, precision=precision),
@@ -172,8 +150,8 @@ def test_patience_ends_a_run_that_gets_no_better(tiny, tmp_path):
 def test_accumulation_steps_once_for_several_batches(tiny):
     training, loader = begun(tiny(batch_size=8, accumulation=3, epochs=2), count=56)         # 7 batches: 3 + 3 + 1
     stepped = []
-    train_one_epoch(training, loader, on_step=lambda: stepped.append(training.batch))
-    assert stepped == [3, 6, 7] and training.scheduler.last_epoch == 3 and len(training.losses) == 7
+    train_one_epoch(training, loader, after_step=lambda: stepped.append(training.batch))
+    assert stepped == [3, 6, 7] and [s.last_epoch for s in training.schedulers] == [3, 3] and len(training.losses) == 7
 
 
 def test_accumulated_batches_weigh_as_one_large_batch(tiny):
@@ -189,8 +167,48 @@ def test_accumulated_batches_weigh_as_one_large_batch(tiny):
 
 
 def test_a_folder_with_a_training_is_not_overwritten(run, tiny):
-    with pytest.raises(FileExistsError, match="a training was begun here already; set resume"):
+    with pytest.raises(FileExistsError, match="a training was started here already; set resume"):
         fit(tiny(), run.folder)
+
+
+def test_a_step_is_what_the_lesson_spells_out(tiny):
+    """`train_step` moves the weights as plain PyTorch does."""
+    config = tiny(ema=0.0, augment=0.0)
+    training, loader = begun(config, count=6)
+    batch = next(iter(loader))
+    model = build_model(config, len(CHARSET)).train()
+    optimizers = build_optimizers(config, model)
+    log_probs, input_lengths, shortcut = model(batch.images, batch.image_widths)
+    loss = ctc_loss(log_probs, batch, input_lengths).mean() + 0.3 * ctc_loss(shortcut, batch, input_lengths).mean()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    for optimizer in optimizers:
+        optimizer.param_groups[0]["lr"] = training.schedulers[0].get_last_lr()[0]
+        optimizer.step()
+    training.model.train()
+    assert float(train_step(training, batch)) == loss.item()
+    assert same(list(training.plain_model.parameters()), list(model.parameters()))
+
+
+def test_the_log_tells_every_epoch(run):
+    lines = [line for line in (run.folder / "train.log").read_text(encoding="utf-8").splitlines() if "CER" in line]
+    assert len(lines) == 16 and "epoch 16/16: train loss" in lines[-1] and "0 s left" in lines[-1]
+
+
+def test_progress_is_logged_once_a_minute(caplog, monkeypatch):
+    caplog.set_level("INFO", "hwrlib")
+    clock = iter([0, 30, 61, 90, 122])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    told = Progress("epoch 1/4", 200, done=100)
+    for done in (110, 120, 130, 140):
+        told.step(done, 16, 1.5)
+    assert caplog.messages == ["epoch 1/4: batch 120 of 200, loss 1.500, 1 lines/s, 4 min left",
+                               "epoch 1/4: batch 140 of 200, loss 1.500, 1 lines/s, 3 min left"]
+
+
+@pytest.mark.parametrize("seconds, said", [(3.4, "3 s"), (59, "1 min"), (125, "2 min"), (7500, "2 h 05 min")])
+def test_durations(seconds, said):
+    assert duration(seconds) == said
 
 
 # The parts -----------------------------------------------------------------------------------------------------------
@@ -214,27 +232,29 @@ def test_moving_average():
     assert counters[0] == 7
 
 
-def test_precision_names():
-    assert [resolve_precision(name) for name in ("fp32", "bf16", "fp16")] == ["no", "bf16", "fp16"]
-    assert resolve_precision("auto") in ("no", "bf16", "fp16")
+def test_precision_names(monkeypatch):
+    assert [resolve_precision(name, torch.device("cpu")) for name in ("fp32", "bf16", "fp16")] == ["fp32", "bf16", "fp16"]
+    for fast, device, expected in ((True, "cpu", "bf16"), (False, "cpu", "fp32"), (False, "cuda", "fp16")):
+        monkeypatch.setattr(state, "has_fast_bf16", lambda device, fast=fast: fast)
+        assert resolve_precision("auto", torch.device(device)) == expected
 
 
 def test_new_run_folders_are_named_for_the_time():
     assert new_run_folder("runs").match("runs/run_[0-9]*_[0-9]*_checkpoints")
 
 
-def test_labels_too_long_for_their_images_are_left_out(tmp_path, write_split, tiny, capsys):
+def test_labels_too_long_for_their_images_are_skipped(tmp_path, write_split, tiny, caplog):
     write_split(tmp_path, "train", ["LEA"] * 30)
     table = tmp_path / "train.csv"
     table.write_text(table.read_text(encoding="utf-8").replace("TRAIN_007.png,LEA", "TRAIN_007.png," + "LEA" * 30))
     config = tiny(data=str(tmp_path))
-    dataset, model = LineDataset(tmp_path, "train", normalisation_of(config)), build_model(config, len(CHARSET))
-    drop_untrainable(dataset, CHARSET, model)
+    dataset, model = LineDataset(tmp_path, "train", config.normalisation), build_model(config, len(CHARSET))
+    skip_untrainable(dataset, CHARSET, model)
     assert len(dataset) == 29 and [skipped.name for skipped in dataset.skipped] == ["TRAIN_007.png"]
-    assert "TRAIN_007.png" in capsys.readouterr().out
+    assert "TRAIN_007.png" in caplog.text
     dataset.texts = ["LEA" * 30] * 2 + dataset.texts[2:]
     with pytest.raises(ValueError, match="train: 2 of 29 labels cannot be trained on.*TRAIN_000.png: . frames < 90 needed"):
-        drop_untrainable(dataset, CHARSET, model)
+        skip_untrainable(dataset, CHARSET, model)
 
 
 def test_characters_never_trained_count_as_errors(run, tmp_path, write_split):
@@ -251,20 +271,24 @@ def test_characters_never_trained_count_as_errors(run, tmp_path, write_split):
 
 def spoil(monkeypatch, is_bad) -> None:
     """Make the loss of the batches with these numbers not a number."""
-    real = train._batch_loss
-    monkeypatch.setattr(train, "_batch_loss", lambda training, images, batch: real(training, images, batch) * (
-        float("nan") if is_bad(len(training.losses)) else 1))
+    real, calls = train.ctc_loss, itertools.count()      # two calls per batch: the shortcut head has a loss of its own
+    monkeypatch.setattr(train, "ctc_loss", lambda *arguments: real(*arguments) * (
+        float("nan") if is_bad(next(calls) // 2) else 1))
 
 
 def test_a_bad_batch_is_skipped(tiny, monkeypatch):
     spoil(monkeypatch, lambda number: number == 1)
     training, loader = begun(tiny(), count=18)
     weights = []
-    real = train._train_step
-    monkeypatch.setattr(train, "_train_step", lambda *step: (real(*step), weights.append(
-        [parameter.detach().clone() for parameter in training.plain_model.parameters()])))
+    real = train.train_step
+
+    def watched(training, batch):
+        loss = real(training, batch)
+        weights.append([parameter.detach().clone() for parameter in training.plain_model.parameters()])
+        return loss
+    monkeypatch.setattr(train, "train_step", watched)
     loss = train_one_epoch(training, loader)
-    assert np.isfinite(training.losses).tolist() == [True, False, True] and training.bad_steps == 0
+    assert np.isfinite(training.losses).tolist() == [True, False, True] and (training.bad_steps, training.skipped) == (0, 1)
     assert same(weights[0], weights[1]) and not same(weights[1], weights[2])
     assert loss == pytest.approx(np.nanmean(training.losses))
 
@@ -282,9 +306,9 @@ def test_skipped_batches_are_counted(tiny, tmp_path, monkeypatch):
     assert history["skipped_batches"].tolist() == [2, 1]
 
 
-def test_the_all_blank_plateau_is_told(tiny, tmp_path, capsys):
+def test_the_all_blank_plateau_is_reported(tiny, tmp_path, caplog):
     fit(tiny(epochs=1, width=8, hidden=8), tmp_path)
-    said = capsys.readouterr().out
+    said = caplog.text
     assert "epoch 1: every validation line is read as empty" in said and "shortcut: 0.3" in said
 
 
@@ -293,21 +317,21 @@ def test_the_all_blank_plateau_is_told(tiny, tmp_path, capsys):
 PROGRAM = """
 import json, sys
 import torch
-from hwrlib import train
+from hwrlib import state, train
 from hwrlib.config import TrainConfig
 
 trainings, start = [], train.start
-train.start = lambda *arguments: trainings.append(start(*arguments)) or trainings[-1]
-batch_loss = train._batch_loss        # of which the second one in one of the processes goes wrong
-train._batch_loss = lambda training, *lines: batch_loss(training, *lines) * (
-    float("nan") if training.accelerator.process_index == len(training.losses) == 1 else 1)
+train.start = lambda *arguments, **named: trainings.append(start(*arguments, **named)) or trainings[-1]
+ctc_loss = train.ctc_loss        # of which that of the second batch in one of the processes goes wrong
+train.ctc_loss = lambda *arguments: ctc_loss(*arguments) * (
+    float("nan") if trainings[0].accelerator.process_index == len(trainings[0].losses) == 1 else 1)
 train.fit(TrainConfig.from_yaml(sys.argv[1]), sys.argv[2])
 accelerator, model = trainings[0].accelerator, trainings[0].plain_model
 with open(f"{sys.argv[2]}/process_{accelerator.process_index}.json", "w") as file:
     json.dump({"processes": accelerator.num_processes, "losses": trainings[0].losses,
                "bad": [step for step, loss in enumerate(trainings[0].losses) if loss != loss],
                "weights": [parameter.double().sum().item() for parameter in model.parameters()],
-               "steps": trainings[0].scheduler.last_epoch}, file)
+               "steps": trainings[0].schedulers[0].last_epoch}, file)
 """
 
 
