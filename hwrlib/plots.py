@@ -11,10 +11,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, MultipleLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
 from hwrlib.metrics import ConfidenceBin, Edit, align
 from hwrlib.recognizer import Reading
@@ -23,32 +22,28 @@ DPI = 110
 PAGE, GAP, TEXT = 880, 14, 18   # px: width of a page, space between two images, height of a line of text
 CORRECT, WRONG, QUIET = "#1b7837", "#b2182b", "#666666"
 SIGNS = {"equal": " ", "substitute": "×", "delete": "-", "insert": "+"}
-FRAMES_PER_STRIP = 96
+FRAMES_PER_STRIP = 96           # of `ctc_frames`, which cuts longer lines into several strips
 
 
-def _new(height: float, rows: int = 1, columns: int = 1, *, width: float = PAGE / DPI, **options) -> tuple[Figure, np.ndarray]:
+def _new(height: float, rows: int = 1, columns: int = 1, *, width: float = PAGE / DPI, **options):
     """A figure, in inches, that a notebook shows once, as the value of its cell; and its axes (rows, columns)."""
-    figure, axes = plt.subplots(rows, columns, figsize=(width, height), dpi=DPI, squeeze=False, layout="constrained", **options)
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), dpi=DPI, squeeze=False, layout="constrained",
+                                **options)
     plt.close(figure)
     return figure, axes
-
-
-def _visible(character: str) -> str:
-    return "␣" if character == " " else character
 
 
 def _shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[:limit - 1] + "…"
 
 
-def _plain_log(axis: Axis) -> None:
-    """Ticks of a logarithmic axis as plain numbers: 1, 2, 3, 5, 10, ..."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5), numticks=12))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+def _plain_log(axes: Axes) -> None:
+    """A logarithmic y-axis whose ticks are plain numbers: 1, 2, 3, 5, 10, ..."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5), numticks=12))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:,g}")
 
-
-# Images in a grid ------------------------------------------------------------------------------------------------------
 
 def _scaled(image: np.ndarray, scale: float) -> np.ndarray:
     """Ink (H, W), uint8 or 0 ... 1, at another size: uint8 in 8 levels, which keep the picture's file small."""
@@ -65,31 +60,27 @@ def _columns(images: Sequence[np.ndarray]) -> int:
     return int(np.clip(1.25 * PAGE // (widest + GAP), 1, 3))
 
 
-def _grid(images: Sequence[np.ndarray], columns: int, *, head: int = GAP, foot: int = 0) -> tuple[Axes, list[Rectangle]]:
-    """Scaled images in a grid, pixel for pixel, on a bare axis that counts the pixels of the page.
+def _grid(images: Sequence[np.ndarray], columns: int, *, head: int = GAP, foot: int = 0,
+          framed: bool = False) -> tuple[Axes, list[tuple[int, int, int, int]]]:
+    """Scaled images in a grid, pixel for pixel, with px of room for text above and below; those with a foot stand on a line.
 
-    Args:
-        images: uint8 ink (H, W), each at most a column wide.
-        columns: of the grid.
-        head, foot: px of room for text above and below each image; images with a foot stand on one line.
     Returns:
-        The axis, and the outline of each image.
+        A bare axis that counts the pixels of the page, and the left, top, width and height of each image.
     """
     heights = [max(map(len, images[n:n + columns])) for n in range(0, len(images), columns)]
-    tops = np.cumsum([0, *(head + height + foot for height in heights)])
-    canvas = np.zeros((int(tops[-1]) + GAP, PAGE), np.uint8)
-    figure = plt.figure(figsize=(PAGE / DPI, len(canvas) / DPI), dpi=DPI)
+    tops = np.cumsum([0, *(head + height + foot for height in heights)]).tolist()
+    figure = plt.figure(figsize=(PAGE / DPI, (tops[-1] + GAP) / DPI), dpi=DPI)
     plt.close(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    outlines = []
+    axes, boxes = figure.add_axes((0, 0, 1, 1)), []
     for n, image in enumerate(images):
         (height, width), row, x = image.shape, n // columns, n % columns * (PAGE // columns)
-        y = int(tops[row]) + head + (heights[row] - height if foot else 0)
-        canvas[y:y + height, x:x + width] = image
-        outlines.append(Rectangle((x, y), width, height, fill=False, edgecolor=QUIET, linewidth=0.5))
-    axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest", extent=(0, PAGE, len(canvas), 0))
-    return axes, outlines
+        y = tops[row] + head + (heights[row] - height if foot else 0)
+        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest", extent=(x, x + width, y + height, y))
+        axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=QUIET, linewidth=0.4, visible=framed))
+        boxes.append((x, y, width, height))
+    axes.set(xlim=(0, PAGE), ylim=(tops[-1] + GAP, 0))
+    axes.set_axis_off()
+    return axes, boxes
 
 
 def sheet(images: Sequence[np.ndarray], titles: Sequence[str] = (), *, columns: int | None = None,
@@ -105,11 +96,10 @@ def sheet(images: Sequence[np.ndarray], titles: Sequence[str] = (), *, columns: 
     columns = columns or _columns(images)
     cell = PAGE // columns
     scale = min((cell - GAP) / max((image.shape[1] for image in images), default=cell), 2)
-    axes, outlines = _grid([_scaled(image, scale) for image in images], columns, head=TEXT + 8 if titles else GAP)
-    for outline in outlines if framed else ():
-        axes.add_patch(outline)
-    for title, outline in zip(titles, outlines):
-        axes.text(outline.get_x(), outline.get_y() - 4, _shortened(title, cell // 8), fontsize=9, parse_math=False)
+    head = TEXT + 8 if len(titles) else GAP
+    axes, boxes = _grid([_scaled(image, scale) for image in images], columns, head=head, framed=framed)
+    for title, (x, y, _, _) in zip(titles, boxes):
+        axes.text(x, y - 4, _shortened(title, cell // 8), fontsize=9, parse_math=False)
     return axes.figure
 
 
@@ -130,18 +120,16 @@ def readings(images: Sequence[np.ndarray], truths: Sequence[str], predictions: S
         images: N of ink (H, W), uint8 or 0 ... 1.
         truths: N labels; an empty one is unknown, and its reading is shown without signs.
         predictions: N readings.
-        notes: a few words for each line, written at the right of the truth.
+        notes: none, or a few words for each line, written at the right of the truth.
     """
-    longest = max(map(len, [*truths, *predictions]), default=0)
-    columns = min(_columns(images), 3 if longest <= 24 else 1)
+    longest = max(map(len, [*truths, *predictions, " "]))
+    columns = min(_columns(images), max(PAGE // (11 * longest), 1))      # a letter and some room for a note: 11 px
     cell = PAGE // columns - GAP
     scaled = [_scaled(image, min(cell / image.shape[1], 90 / image.shape[0], 2)) for image in images]
-    axes, outlines = _grid(scaled, columns, foot=3 * TEXT)
-    for n, (outline, truth, prediction) in enumerate(zip(outlines, truths, predictions)):
-        x, y = outline.get_x(), outline.get_y() + outline.get_height() + 3
-        _write_reading(axes, x, y, cell, truth, prediction)
-        if n < len(notes):
-            axes.text(x + cell, y, notes[n], fontsize=9, color=QUIET, ha="right", va="top", parse_math=False)
+    axes, boxes = _grid(scaled, columns, foot=3 * TEXT, framed=True)
+    for (x, y, _, height), truth, prediction, note in zip(boxes, truths, predictions, [*notes] or [""] * len(images)):
+        _write_reading(axes, x, y + height + 3, cell - 60 * bool(note), truth, prediction)
+        axes.text(x + cell, y + height + 3, note, fontsize=9, color=QUIET, ha="right", va="top", parse_math=False)
     return axes.figure
 
 
@@ -171,18 +159,15 @@ def padding(images: np.ndarray, image_widths: Sequence[int], texts: Sequence[str
     rule, height = 2, images.shape[2]
     strip = make_grid(torch.as_tensor(np.asarray(images)), nrow=1, padding=rule, pad_value=90)[0].numpy()
     scale = min(0.75 * PAGE / strip.shape[1], 1.5)
-    axes, (outline,) = _grid([_scaled(strip, scale)], 1, foot=TEXT)
-    right, bottom = outline.get_width(), outline.get_y() + outline.get_height()
+    axes, ((_, top, right, strip_height),) = _grid([_scaled(strip, scale)], 1, foot=TEXT)
     for n, (image_width, text) in enumerate(zip(image_widths, texts)):
-        left, top = (int(image_width) + rule) * scale, outline.get_y() + (n * (height + rule) + rule) * scale
-        axes.add_patch(Rectangle((left, top), right - left - rule, height * scale, facecolor="#d9e6f2", edgecolor="#7f9db9",
+        x, y = (int(image_width) + rule) * scale, top + (n * (height + rule) + rule) * scale
+        axes.add_patch(Rectangle((x, y), right - x - rule, height * scale, facecolor="#d9e6f2", edgecolor="#7f9db9",
                                  hatch="//", linewidth=0))
-        axes.text(right + 8, top + height * scale / 2, _shortened(text, 26), fontsize=9, va="center", parse_math=False)
-    axes.text(right, bottom + 4, f"{images.shape[3]} px", fontsize=9, ha="right", va="top")
+        axes.text(right + 8, y + height * scale / 2, _shortened(text, 26), fontsize=9, va="center", parse_math=False)
+    axes.text(right, top + strip_height + 4, f"{images.shape[3]} px", fontsize=9, ha="right", va="top")
     return axes.figure
 
-
-# Data ------------------------------------------------------------------------------------------------------------------
 
 def histograms(values: dict[str, Sequence[float]]) -> Figure:
     """A histogram of each quantity, side by side; `values` maps what the axis says (with the unit) to the numbers."""
@@ -196,18 +181,13 @@ def histograms(values: dict[str, Sequence[float]]) -> Figure:
 
 
 def frequencies(counts: pd.Series, *, most: int = 60) -> Figure:
-    """How often each character occurs, the commonest first, on a logarithmic axis; the space is drawn as ␣.
-
-    Args:
-        counts: occurrences by character.
-        most: characters that are drawn.
-    """
+    """How often each character of the index occurs: the `most` frequent ones first, the space drawn as ␣."""
     counts = counts.sort_values(ascending=False, kind="stable").head(most)
     figure, ((axes,),) = _new(2.5)
     axes.bar(range(len(counts)), counts, color=QUIET)
-    axes.set_xticks(range(len(counts)), [_visible(str(c)) for c in counts.index], parse_math=False)
-    axes.set(yscale="log", ylabel="occurrences", xlabel="character", xlim=(-0.7, len(counts) - 0.3))
-    _plain_log(axes.yaxis)
+    axes.set_xticks(range(len(counts)), counts.index.str.replace(" ", "␣"), parse_math=False)
+    axes.set(ylabel="occurrences", xlabel="character", xlim=(-0.7, len(counts) - 0.3))
+    _plain_log(axes)
     return figure
 
 
@@ -227,8 +207,6 @@ def frames_and_needs(frames: Sequence[int], needed: Sequence[int]) -> Figure:
     return figure
 
 
-# Training and scores ---------------------------------------------------------------------------------------------------
-
 def curves(history: pd.DataFrame, *, baseline: float | None = None) -> Figure:
     """Losses and validation CER by epoch.
 
@@ -243,12 +221,12 @@ def curves(history: pd.DataFrame, *, baseline: float | None = None) -> Figure:
     error.plot(epoch, percent, "s--", color="C1")
     error.annotate(f"{percent.iloc[-1]:.1f} %", (epoch.iloc[-1], percent.iloc[-1]), (0, 8), ha="center",
                    textcoords="offset points", fontsize=9)
-    loss.set(xlabel="epoch", ylabel="CTC loss (nats per character)", yscale="log")
-    error.set(xlabel="epoch", ylabel="validation CER (%)", yscale="log", ylim=(percent.min() / 1.3, percent.max() * 1.5))
+    loss.set(xlabel="epoch", ylabel="CTC loss (nats per character)")
+    error.set(xlabel="epoch", ylabel="validation CER (%)", ylim=(percent.min() / 1.3, percent.max() * 1.5))
     for axes in (loss, error):
         axes.margins(x=0.1)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        _plain_log(axes.yaxis)
+        _plain_log(axes)
     loss.legend(fontsize=8)
     if baseline is not None:
         _draw_baseline(error, 100 * baseline, f"{100 * baseline:.0f} %: reading nothing")
@@ -268,13 +246,13 @@ def suspicion(planted: Sequence[float], others: Sequence[float]) -> Figure:
     """Suspicions in nats of planted wrong labels and of others, in the same bins; the last bin takes infinite ones."""
     planted, others = np.asarray(planted, float), np.asarray(others, float)
     known = np.concatenate([planted, others, [0.0, 1.0]])
-    bins = np.linspace(*np.quantile(known[np.isfinite(known)], [0, 1]), 41)
+    bins = np.histogram_bin_edges(known[np.isfinite(known)], 40)
     figure, ((axes,),) = _new(2.8)
-    for values, label, colour, style in ((others, "others", QUIET, "--"), (planted, "planted wrong labels", WRONG, "-")):
-        shown = dict(bins=bins, color=colour, linestyle=style, linewidth=1.5, label=f"{label} (n = {len(values):,})")
-        axes.hist(np.minimum(values, bins[-1]), histtype="step", **shown)
-    axes.set(xlabel="suspicion (nats)", ylabel="labels", xlim=(bins[0], bins[-1]), yscale="log", ylim=(0.7, None))
-    _plain_log(axes.yaxis)
+    for values, label, colour, style in [(others, "others", QUIET, "--"), (planted, "planted wrong labels", WRONG, "-")]:
+        axes.hist(np.minimum(values, bins[-1]), bins=bins, histtype="step", color=colour, linestyle=style, linewidth=1.5,
+                  label=f"{label} (n = {len(values):,})")
+    _plain_log(axes)
+    axes.set(xlabel="suspicion (nats)", ylabel="labels", xlim=(bins[0], bins[-1]), ylim=(0.7, None))
     axes.legend(fontsize=9)
     return figure
 
@@ -287,9 +265,8 @@ def confusions(matrix: pd.DataFrame) -> Figure:
     axes.imshow(shown, cmap="Reds", vmin=0, vmax=max(1.6 * shown.max(), 1))
     for row, column in zip(*np.nonzero(matrix.to_numpy())):
         axes.text(column, row, str(matrix.iat[row, column]), ha="center", va="center", fontsize=9)
-    for place in range(len(matrix) - 1):
-        axes.text(place, place, "·", ha="center", va="center", color=QUIET, fontsize=16)   # right readings: not counted
-    names = [_visible(name) for name in matrix.index[:-1]]
+    axes.plot(range(len(matrix) - 1), range(len(matrix) - 1), ".", color=QUIET, markersize=3)   # right: not counted
+    names = matrix.index[:-1].str.replace(" ", "␣")
     axes.set_xticks(range(len(matrix)), [*names, "missed"], parse_math=False)
     axes.set_yticks(range(len(matrix)), [*names, "invented"], parse_math=False)
     axes.get_xticklabels()[-1].set_rotation(90)
@@ -305,11 +282,11 @@ def rates(table: pd.DataFrame, *, overall: float, xlabel: str, ylabel: str = "CE
     Args:
         table: a row for each group, its index the names; columns rate, low, high (fractions) and lines.
         overall: the rate of all lines, a fraction.
-        xlabel, ylabel: what the groups are, and what the rate is.
+        xlabel, ylabel: of the groups and of the rate.
     """
     figure, ((axes,),) = _new(2.8)
     rate, low, high = (100 * table[column].to_numpy(float) for column in ("rate", "low", "high"))
-    places = np.arange(len(table))
+    places = range(len(table))
     axes.bar(places, rate, color="C0", alpha=0.6)
     axes.errorbar(places, rate, [np.maximum(rate - low, 0), np.maximum(high - rate, 0)], fmt="none", ecolor="black",
                   capsize=3, linewidth=1)
@@ -343,8 +320,6 @@ def reliability(bins: Sequence[ConfidenceBin], exact_among_surest: np.ndarray, *
     sure.legend(fontsize=9, loc="lower left")
     return figure
 
-
-# Frames under their ink ------------------------------------------------------------------------------------------------
 
 def _show_ink(axes: Axes, ink: np.ndarray) -> None:
     """An image of ink (H, W), uint8 or 0 ... 1, over the whole of an axis whose x counts its pixels."""
@@ -380,11 +355,11 @@ def trellis(alpha: np.ndarray, text: str, ink: np.ndarray, *, stride: int) -> Fi
     axes.imshow(relative.T, cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest",
                 extent=(0, frames * stride, states, 0))
     axes.hlines(range(1, states), 0, frames * stride, color=QUIET, linewidth=0.2)
-    axes.set_yticks(np.arange(states) + 0.5, ["–" if s % 2 == 0 else _visible(text[s // 2]) for s in range(states)],
-                    fontsize=8, parse_math=False)
+    names = ["–", *(name for character in text.replace(" ", "␣") for name in (character, "–"))]
+    axes.set_yticks(np.arange(states) + 0.5, names, fontsize=8, parse_math=False)
     axes.set(xlabel=f"frame ({stride} px of the line each)", ylabel="label, with blanks (–)", xlim=(0, ink.shape[1]))
     axes.xaxis.set_major_locator(MultipleLocator(stride * (5 if frames <= 100 else 20), offset=stride / 2))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x // stride:.0f}"))
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x // stride:.0f}")
     axes.tick_params(labelbottom=True, bottom=True)
     return figure
 
@@ -402,9 +377,8 @@ def spans(image: np.ndarray, reading: Reading, truth: str = "") -> Figure:
     _show_ink(axes, image)
     for place, character in enumerate(reading.characters):
         axes.axvspan(character.start, character.end, color=f"C{place % 2}", alpha=0.25, linewidth=0)
-        axes.annotate(_visible(character.text), ((character.start + character.end) / 2, 1), (0, 1), ha="center", va="bottom",
-                      xycoords=("data", "axes fraction"), textcoords="offset points", color=f"C{place % 2}",
-                      fontsize=13 if len(reading.text) <= 24 else 8, parse_math=False)
+        axes.text((character.start + character.end) / 2, -1, character.text.replace(" ", "␣"), color=f"C{place % 2}",
+                  ha="center", fontsize=13 if len(reading.text) <= 24 else 8, parse_math=False)
     mark = "" if not truth else ("  ✓ truth: " if truth == reading.text else "  × truth: ") + truth
     axes.set_xlabel(f"read: {reading.text}{mark}", fontsize=10, parse_math=False,
                     color=CORRECT if truth == reading.text else WRONG if truth else "black")
@@ -413,8 +387,6 @@ def spans(image: np.ndarray, reading: Reading, truth: str = "") -> Figure:
 
 def ctc_frames(image: np.ndarray, probabilities: np.ndarray, names: Sequence[str], *, left: float, pixels: float) -> Figure:
     """An image and, pixel under pixel, what CTC says in each frame: the blank grey, the likely characters coloured.
-
-    Long lines are cut into strips of at most 96 frames.
 
     Args:
         image: (H, W) ink.
@@ -426,31 +398,26 @@ def ctc_frames(image: np.ndarray, probabilities: np.ndarray, names: Sequence[str
     strips = -(-len(probabilities) // FRAMES_PER_STRIP)
     length = -(-len(probabilities) // strips) * pixels   # px of a strip
     width, height = _inches(length, len(image))
-    heights = [height, 1.5] * strips
-    figure, axes = _new(sum(heights) + 0.5 * strips, 2 * strips, width=width + 0.8, height_ratios=heights)
+    figure, axes = _new((height + 2) * strips, 2 * strips, width=width + 0.8, height_ratios=[height, 1.5] * strips)
     centres = left + pixels * (np.arange(len(probabilities)) + 0.5)
     for strip, (line, curve) in enumerate(axes.reshape(strips, 2)):
         limits = (left + strip * length, left + (strip + 1) * length)
         _show_ink(line, image)
         line.set_xlim(limits)
-        _draw_classes(curve, centres, probabilities, names, limits)
+        _draw_classes(curve, centres, probabilities, names)
         curve.set(xlim=limits, ylim=(0, 1.25), ylabel="probability", yticks=[0, 0.5, 1])
     axes[-1, 0].set_xlabel(f"px of the image (a frame is {pixels:.1f} px); grey: the blank")
     return figure
 
 
-def _draw_classes(axes: Axes, centres: np.ndarray, probabilities: np.ndarray, names: Sequence[str],
-                  limits: tuple[float, float]) -> None:
+def _draw_classes(axes: Axes, centres: np.ndarray, probabilities: np.ndarray, names: Sequence[str]) -> None:
     """Every class that is ever likely, as a curve over the frames, named at its peaks; the blank as a grey ground."""
     axes.fill_between(centres, probabilities[:, 0], color=QUIET, alpha=0.25, linewidth=0, step="mid")
     for index in 1 + np.flatnonzero(probabilities[:, 1:].max(0) >= 0.1):
         curve, colour = probabilities[:, index], f"C{index % 10}"
-        seen = curve >= 0.05
         axes.plot(centres, curve, linewidth=1, color=colour)
-        axes.plot(centres[seen], curve[seen], "o", markersize=3, color=colour)
+        axes.plot(centres, np.where(curve >= 0.05, curve, np.nan), "o", markersize=3, color=colour)
         before, after = np.pad(curve, 1)[:-2], np.pad(curve, 1)[2:]
         for t in np.flatnonzero((curve >= 0.1) & (curve > before) & (curve >= after)):
-            if limits[0] <= centres[t] < limits[1]:
-                axes.annotate(_visible(names[index]), (centres[t], curve[t]), (0, 2), ha="center",
-                              textcoords="offset points", fontsize=11 if curve[t] >= 0.5 else 8, color=colour,
-                              parse_math=False)
+            axes.annotate(names[index].replace(" ", "␣"), (centres[t], curve[t]), (0, 2), textcoords="offset points",
+                          ha="center", fontsize=11 if curve[t] >= 0.5 else 8, color=colour, parse_math=False)
