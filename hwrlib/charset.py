@@ -1,7 +1,7 @@
-"""The charset: which characters a recogniser can write, and the number of each.
+"""The charset: which characters a recogniser can write, and the class index of each.
 
-Class 0 is the CTC blank ("no new character here"); class ``k`` is the ``k``-th character. Texts are compared in
-Unicode's composed form (NFC), so that an é typed as e + ´ is the same single class as é.
+Class 0 is the CTC blank ("no new character here"); class `k` is the `k`-th character. Texts are compared in
+Unicode's composed form (NFC), so that an é typed as e + ´ has the same class as é.
 """
 
 import unicodedata
@@ -11,12 +11,12 @@ BLANK = 0
 
 
 class Charset:
-    """A fixed, ordered set of characters, one class index each, behind the CTC blank.
+    """A fixed, ordered set of characters, one class index each, after the CTC blank.
 
     Args:
-        characters: the characters in the order of their classes; each a single character in NFC, none twice.
+        characters: the characters in the order of their classes; each a single character in NFC, all different.
     Raises:
-        ValueError: a character stands twice, or there is none.
+        ValueError: a character occurs twice, or there is none.
     """
 
     def __init__(self, characters: str):
@@ -24,7 +24,7 @@ class Charset:
             raise ValueError("a charset needs at least one character; are all labels empty?")
         doubled = sorted({c for c in characters if characters.count(c) > 1})
         if doubled:
-            raise ValueError(f"characters that stand twice in the charset: {doubled}")
+            raise ValueError(f"characters that occur twice in the charset: {doubled}")
         self.characters = characters
         self._class_of = {character: index for index, character in enumerate(characters, start=BLANK + 1)}
 
@@ -44,7 +44,7 @@ class Charset:
         return isinstance(other, Charset) and self.characters == other.characters
 
     def missing(self, text: str) -> list[str]:
-        """Characters of ``text`` that have no class, sorted, each once."""
+        """Characters of `text` that have no class, sorted, each once."""
         return sorted(set(unicodedata.normalize("NFC", text)) - set(self._class_of))
 
     def encode(self, text: str, *, skip_missing: bool = False) -> list[int]:
@@ -52,11 +52,11 @@ class Charset:
 
         Args:
             text: any string; composed to NFC first.
-            skip_missing: leave characters outside the charset out (for a validation loss) instead of refusing them.
+            skip_missing: skip characters outside the charset (for a validation loss) instead of rejecting the text.
         Returns:
             One class index in 1 … C-1 for each character.
         Raises:
-            ValueError: a character has no class, and ``skip_missing`` is off.
+            ValueError: a character has no class, and `skip_missing` is off.
         """
         if not skip_missing and (missing := self.missing(text)):
             raise ValueError(f"{text!r} has characters outside the charset: {missing}; add them to `characters`, "
@@ -65,10 +65,10 @@ class Charset:
         return [self._class_of[character] for character in composed if character in self._class_of]
 
     def decode(self, indices: Sequence[int]) -> str:
-        """The text of class indices (blanks are left out; repeats are kept: collapsing is decoding's work).
+        """The text of class indices (blanks are dropped; repeats are kept: merging them is the decoder's task).
 
         Raises:
-            ValueError: an index lies outside 0 … C-1.
+            ValueError: an index is outside 0 … C-1.
         """
         if any(not 0 <= index < len(self) for index in indices):
             raise ValueError(f"class indices {list(indices)} must lie in 0 … {len(self) - 1}")

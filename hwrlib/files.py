@@ -1,4 +1,4 @@
-"""Writing files so that neither a kill nor a full disk leaves half of one, and errors that say what to do."""
+"""Files and folders that appear complete or not at all, and disk errors that say what to do."""
 
 import errno
 import os
@@ -18,13 +18,13 @@ class WriteError(OSError):
 
 @contextmanager
 def with_remedy(path: str | Path, *, kept: str = "") -> Iterator[None]:
-    """Turn the system's errors about a full or protected disk, raised in the block, into a sentence.
+    """Turn the system's errors about a full or read-only disk, raised in the block, into a message with a remedy.
 
     Args:
         path: the file or folder that is being written.
         kept: what is not lost, for the message.
     Raises:
-        WriteError: in the place of such an error.
+        WriteError: instead of such an error.
     """
     try:
         yield
@@ -38,37 +38,37 @@ def with_remedy(path: str | Path, *, kept: str = "") -> Iterator[None]:
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
-    """A binary file to write to that takes the place of ``path`` when the block ends well.
+    """A binary file to write to, which replaces `path` if the block succeeds.
 
-    It is written aside (``.partial``), flushed to the disk and renamed: whenever the process is killed, ``path`` is
+    It is written as `.partial`, flushed to the disk and renamed: whenever the process is killed, `path` is
     either the old file or the new one.
 
     Raises:
-        WriteError: the disk is full or protected; the old file is intact.
+        WriteError: the disk is full or read-only; the old file is intact.
     """
     path = Path(path)
-    aside = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + ".partial")
     try:
-        with with_remedy(path, kept="what stood there before is intact" if path.exists() else ""):
-            with open(aside, "wb") as file:
+        with with_remedy(path, kept="the file that was there is intact" if path.exists() else ""):
+            with open(partial, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(aside, path)
+            os.replace(partial, path)
     except OSError:
         with suppress(OSError):
-            aside.unlink()
+            partial.unlink()
         raise
 
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """An empty folder to fill that takes the place of ``path`` when the block ends well, and is removed otherwise.
+    """An empty folder to fill, which replaces `path` if the block succeeds and is removed otherwise.
 
-    What a killed process left beside ``path`` is removed, too.
+    What a killed process left beside `path` is removed, too.
 
     Raises:
-        WriteError: the disk is full or protected; an old folder at ``path`` is intact.
+        WriteError: the disk is full or read-only; an old folder at `path` is intact.
     """
     path = Path(path).resolve()
     folder, old = path.with_name(f".{path.name}-partial"), path.with_name(f".{path.name}-old")

@@ -1,8 +1,8 @@
-"""How right a recogniser is: character and word error rates over a corpus, exact match, and where the errors are.
+"""How accurate a recogniser is: character and word error rates over a corpus, exact match, and where the errors are.
 
 An error rate is all edits (substitutions, deletions, insertions) over all characters of the references, never a mean
 of the lines' own rates: a wrong letter weighs the same in a short line and in a long one. Special labels (an empty
-cell, EMPTY, UNREADABLE …) are no text; :func:`score` leaves them out and counts them.
+cell, EMPTY, UNREADABLE ...) are not transcriptions; `score` skips them and counts them.
 """
 
 from collections import Counter
@@ -22,10 +22,10 @@ class Scores(NamedTuple):
 
     cer: float      # character error rate; above 1 where far too much was read
     wer: float      # word error rate, words split at white space
-    exact: float    # share of lines read without any error
+    exact: float    # fraction of lines read without any error
     lines: int      # lines that were scored
     characters: int  # reference characters that were scored
-    special: int    # lines left out because their label is special
+    special: int    # lines skipped because their label is special
 
 
 class Edit(NamedTuple):
@@ -55,7 +55,7 @@ def wer(references: Sequence[str], hypotheses: Sequence[str]) -> float:
 
 
 def exact_match(references: Sequence[str], hypotheses: Sequence[str]) -> float:
-    """Share of lines read without any error.
+    """Fraction of lines read without any error.
 
     Raises:
         ValueError: the lengths differ, or there is no line.
@@ -65,7 +65,7 @@ def exact_match(references: Sequence[str], hypotheses: Sequence[str]) -> float:
 
 
 def score(references: Sequence[str], hypotheses: Sequence[str]) -> Scores:
-    """All scores at once, special labels left out and counted.
+    """All scores at once, special labels skipped and counted.
 
     Raises:
         ValueError: the lengths differ, or no line is left to score.
@@ -74,20 +74,20 @@ def score(references: Sequence[str], hypotheses: Sequence[str]) -> Scores:
     pairs = [(reference, hypothesis) for reference, hypothesis in zip(references, hypotheses)
              if not is_special(reference)]
     if not pairs:
-        raise ValueError(f"all {len(references)} labels are special (empty, UNREADABLE …): nothing to score")
+        raise ValueError(f"all {len(references)} labels are special (empty, UNREADABLE ...): nothing to score")
     kept, read = zip(*pairs)
     return Scores(cer(kept, read), wer(kept, read), exact_match(kept, read), len(pairs), sum(map(len, kept)),
                   len(references) - len(pairs))
 
 
 def confidence_interval(references: Sequence[str], hypotheses: Sequence[str],
-                        metric: Callable[[Sequence[str], Sequence[str]], float], *, share: float = 0.95,
+                        metric: Callable[[Sequence[str], Sequence[str]], float], *, level: float = 0.95,
                         draws: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """Bootstrap interval of a metric: the lines are drawn again with replacement, many times.
+    """Bootstrap interval of a metric: lines are resampled with replacement, many times.
 
     Args:
-        metric: :func:`cer`, :func:`wer` or :func:`exact_match`.
-        share: of the draws that the interval holds.
+        metric: `cer`, `wer` or `exact_match`.
+        level: fraction of the draws inside the interval.
     Returns:
         Lower and upper bound, fractions.
     Source: Bisani and Ney, *Bootstrap Estimates for Confidence Intervals in ASR Performance Evaluation* (2004).
@@ -99,12 +99,12 @@ def confidence_interval(references: Sequence[str], hypotheses: Sequence[str],
     for _ in range(draws):
         rows = random.integers(len(errors), size=len(errors))
         rates.append(errors[rows].sum() / max(weights[rows].sum(), 1))
-    low, high = np.quantile(rates, [(1 - share) / 2, (1 + share) / 2])
+    low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def align(reference: str, hypothesis: str) -> list[Edit]:
-    """A shortest way from the reference to the hypothesis, character by character."""
+    """A shortest sequence of edits from the reference to the hypothesis, character by character."""
     steps = []
     for kind, i, i_end, j, j_end in Levenshtein.opcodes(reference, hypothesis):
         kind = "substitute" if kind == "replace" else kind
@@ -115,43 +115,43 @@ def align(reference: str, hypothesis: str) -> list[Edit]:
 
 
 def unwritable_fraction(references: Sequence[str], charset: Charset) -> float:
-    """Share of the references' characters that a model with this charset can never write, a fraction."""
+    """Fraction of the references' characters that a model with this charset can never write, a fraction."""
     counts = Counter("".join(references))
     return sum(counts[character] for character in charset.missing("".join(counts))) / max(counts.total(), 1)
 
 
 def confusion_matrix(references: Sequence[str], hypotheses: Sequence[str], *, most: int = 12) -> pd.DataFrame:
-    """How often which character was read for which other, for the characters with most errors.
+    """How often each character was read as which other, for the characters with most errors.
 
     Args:
-        most: characters at most, those that take part in most errors.
+        most: the number of characters at most, those involved in most errors.
     Returns:
-        Counts of errors: a row a true character, a column a read one, both sorted; the last row, ``""``, holds the
-        invented characters, the last column, ``""``, the missed ones. Right readings are not counted.
+        Counts of errors: a row per true character, a column per read one, both sorted; the last row, `""`, holds
+        invented characters, the last column, `""`, missed ones. Right readings are not counted.
     """
     errors = Counter((edit.reference, edit.hypothesis) for pair in zip(references, hypotheses)
                      for edit in align(*pair) if edit.kind != "equal")
-    share = Counter()
+    involved = Counter()
     for pair, count in errors.items():
-        share.update({character: count for character in pair if character})
-    names = [*sorted(character for character, _ in share.most_common(most)), ""]
+        involved.update({character: count for character in pair if character})
+    names = [*sorted(character for character, _ in involved.most_common(most)), ""]
     return pd.DataFrame([[errors[reference, hypothesis] for hypothesis in names] for reference in names],
                         index=names, columns=names)
 
 
 class ConfidenceBin(NamedTuple):
-    """Readings of like confidence."""
+    """Readings of similar confidence."""
 
     confidence: float   # their mean
-    exact: float        # share of them that are right
+    exact: float        # fraction of them that are right
     lines: int
 
 
 def reliability(confidences: Sequence[float], correct: Sequence[bool], *, bins: int = 10) -> list[ConfidenceBin]:
-    """Readings sorted by confidence and cut into bins of like size: is what is claimed also kept?
+    """Readings sorted by confidence and cut into bins of similar size: does the claim hold?
 
     Args:
-        confidences: 0-1, one a reading.
+        confidences: 0-1, one per reading.
         correct: whether each reading is right.
         bins: at most; none is empty.
     Returns:
@@ -165,7 +165,7 @@ def reliability(confidences: Sequence[float], correct: Sequence[bool], *, bins: 
 
 
 def exact_among_surest(confidences: Sequence[float], correct: Sequence[bool]) -> np.ndarray:
-    """Share of right readings among the k most confident ones, for k = 1 … N: (N,) fractions."""
+    """Fraction of right readings among the k most confident ones, for k = 1 … N: (N,) fractions."""
     order = np.argsort(-np.asarray(confidences, float), kind="stable")
     return np.cumsum(np.asarray(correct, float)[order]) / np.arange(1, len(order) + 1)
 

@@ -104,11 +104,11 @@ def test_interval_holds_the_value_and_shrinks_with_the_lines(metric):
     assert 5 < widths[0] / widths[1] < 20           # in theory the square root of 100
 
 
-def test_interval_is_repeatable_and_grows_with_its_share():
+def test_interval_is_repeatable_and_grows_with_its_level():
     lines = noisy_lines(100)
     assert confidence_interval(*lines, cer) == confidence_interval(*lines, cer)
-    low, high = confidence_interval(*lines, cer, share=0.5)
-    wide_low, wide_high = confidence_interval(*lines, cer, share=0.99)
+    low, high = confidence_interval(*lines, cer, level=0.5)
+    wide_low, wide_high = confidence_interval(*lines, cer, level=0.99)
     assert wide_low < low < high < wide_high
 
 
