@@ -37,7 +37,7 @@ for _, batch in zip(range(int(sys.argv[2])), loader):
 READ = """
 import sys, time
 from hwrlib import Recognizer
-from hwrlib.recognizer import find_images
+from hwrlib.files import find_images
 began = time.perf_counter()
 assert sum(1 for reading in Recognizer.pretrained("names").read_each(find_images(sys.argv[1]))) == int(sys.argv[2])"""
 

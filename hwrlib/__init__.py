@@ -16,7 +16,7 @@ Other files support these; folders are drawers for everything else (see the READ
 
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent   # the project's folder, which holds notebooks/, data/ and runs/
+ROOT = Path(__file__).resolve().parent.parent  # the project's folder, which holds notebooks/, data/ and runs/
 
 __all__ = ["ROOT", "Recognizer", "Reading"]
 
@@ -25,5 +25,6 @@ def __getattr__(name: str):
     """Import the reading interface on first use: `hwrlib.sources` alone needs neither torch nor ONNX Runtime."""
     if name in ("Recognizer", "Reading"):
         from hwrlib import recognizer
+
         return getattr(recognizer, name)
     raise AttributeError(f"module 'hwrlib' has no attribute {name!r}")

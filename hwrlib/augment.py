@@ -48,8 +48,8 @@ def _warped_grid(images: Tensor, strength: float) -> Tensor:
     theta[:, 1, 2] = spread(0.12)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     knots = (torch.rand(n, 2, 4, max(width // 24, 2), device=device) * 2 - 1) * strength
-    knots[:, 0] *= 5 / width       # up to 2.5 px to the sides
-    knots[:, 1] *= 6 / height      # up to 3 px up and down
+    knots[:, 0] *= 5 / width  # up to 2.5 px to the sides
+    knots[:, 1] *= 6 / height  # up to 3 px up and down
     field = F.interpolate(knots, size=(height, width), mode="bilinear", align_corners=True)
     return grid + field.permute(0, 2, 3, 1)
 

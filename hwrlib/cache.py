@@ -19,8 +19,8 @@ from tqdm.auto import tqdm
 from hwrlib.files import atomic_write, with_remedy
 from hwrlib.images import Normalisation, normalise
 
-VERSION = 2               # raised whenever the same images give other ink
-LINES_PER_WORKER = 2000   # another process that builds the cache must be worth its start
+VERSION = 2  # raised whenever the same images give other ink
+LINES_PER_WORKER = 2000  # another process that builds the cache must be worth its start
 
 
 class InkCache:
@@ -42,15 +42,15 @@ class InkCache:
         if not (index_path.is_file() and self._path.is_file()):
             self._build([folder / name for name in names], normalisation, index_path)
         index = json.loads(index_path.read_text(encoding="utf-8"))
-        self.broken: dict[int, str] = {int(i): reason for i, reason in index["broken"].items()}   # why, by place
-        self.widths = np.array(index["widths"], dtype=np.int64)      # px of each line; 0 for a broken one
+        self.broken: dict[int, str] = {int(i): reason for i, reason in index["broken"].items()}  # why, by place
+        self.widths = np.array(index["widths"], dtype=np.int64)  # px of each line; 0 for a broken one
         self._offsets = np.concatenate([[0], np.cumsum(self.widths * self.height)]).astype(np.int64)
         self._ink: np.ndarray | None = None
 
     def __getitem__(self, index: int) -> np.ndarray:
-        if self._ink is None:   # opened late, so that worker processes map the file themselves
-            self._ink = np.memmap(self._path, np.uint8, mode="c")    # copy on write: the file is never changed
-        return np.array(self._ink[self._offsets[index]:self._offsets[index + 1]]).reshape(self.height, -1)
+        if self._ink is None:  # opened late, so that worker processes map the file themselves
+            self._ink = np.memmap(self._path, np.uint8, mode="c")  # copy on write: the file is never changed
+        return np.array(self._ink[self._offsets[index] : self._offsets[index + 1]]).reshape(self.height, -1)
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_ink": None}
@@ -70,7 +70,7 @@ class InkCache:
             with atomic_write(index_path) as file:
                 file.write(json.dumps({"widths": widths, "broken": broken}).encode())
         except FileNotFoundError:
-            if not index_path.is_file():    # else another process finished first and has tidied up
+            if not index_path.is_file():  # else another process finished first and has tidied up
                 raise
         for path in index_path.parent.glob(f"{self._stem}-*"):
             if path not in (self._path, index_path):
@@ -83,7 +83,7 @@ def _write_ink(file, images: Sequence[Path], normalisation: Normalisation) -> tu
     # Processes, not threads: decoding a line takes such short steps that threads would wait for each other.
     workers = min(os.cpu_count() or 1, len(images) // LINES_PER_WORKER)
     chunks = DataLoader(_Normalised(images, normalisation), batch_size=32, num_workers=workers, collate_fn=list)
-    quiet = True if os.environ.get("TQDM_DISABLE") else None    # the notebook's bar ignores the variable
+    quiet = True if os.environ.get("TQDM_DISABLE") else None  # the notebook's bar ignores the variable
     for i, line in enumerate(chain.from_iterable(tqdm(chunks, desc="caching lines", leave=False, disable=quiet))):
         if isinstance(line, str):
             broken[i] = line

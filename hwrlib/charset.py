@@ -59,8 +59,10 @@ class Charset:
             ValueError: a character has no class, and `skip_missing` is off.
         """
         if not skip_missing and (missing := self.missing(text)):
-            raise ValueError(f"{text!r} has characters outside the charset: {missing}; add them to `characters`, "
-                             "or train on labels that contain them")
+            raise ValueError(
+                f"{text!r} has characters outside the charset: {missing}; add them to `characters`, "
+                "or train on labels that contain them"
+            )
         composed = unicodedata.normalize("NFC", text)
         return [self._class_of[character] for character in composed if character in self._class_of]
 

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 FORMAT = "hwrlib-1"
 BEST = "best_model.pth"
 RESUME = "resume.pth"
-CLASS_LAYERS = ("classifier.", "shortcut.")   # layers whose weights have a row for each class
+CLASS_LAYERS = ("classifier.", "shortcut.")  # layers whose weights have a row for each class
 
 
 # Files ---------------------------------------------------------------------------------------------------------------
+
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
     """Write a dictionary of tensors and plain values; a kill leaves the whole new file or the whole old one.
@@ -42,7 +43,7 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
     Raises:
         WriteError: the disk is full or read-only; the old file is intact.
     """
-    serialised = io.BytesIO()      # torch would hide the system's error if it wrote to the file itself
+    serialised = io.BytesIO()  # torch would hide the system's error if it wrote to the file itself
     torch.save({"format": FORMAT, **content}, serialised)
     with atomic_write(path) as file:
         file.write(serialised.getbuffer())
@@ -61,11 +62,13 @@ def load_safely(path: str | Path, *, device: str | torch.device = "cpu") -> dict
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path}: rejected, because it holds more than tensors and plain values, and loading it could "
-                         "run code; use a checkpoint that hwrlib saved") from error
+        raise ValueError(
+            f"{path}: rejected, because it holds more than tensors and plain values, and loading it could "
+            "run code; use a checkpoint that hwrlib saved"
+        ) from error
     except PermissionError:
         raise
-    except Exception as error:      # damaged pickles make torch's reader fail in many ways
+    except Exception as error:  # damaged pickles make torch's reader fail in many ways
         reason = (str(error) or "it ends too early").splitlines()[0]
         raise ValueError(f"{path}: damaged or cut short ({reason}); use another checkpoint") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -76,15 +79,33 @@ def load_safely(path: str | Path, *, device: str | torch.device = "cpu") -> dict
 
 # Models --------------------------------------------------------------------------------------------------------------
 
-def save_model(path: Path, *, model: CRNN, charset: Charset, normalisation: Normalisation, config: dict[str, Any],
-               metrics: dict[str, float]) -> None:
+
+def save_model(
+    path: Path,
+    *,
+    model: CRNN,
+    charset: Charset,
+    normalisation: Normalisation,
+    config: dict[str, Any],
+    metrics: dict[str, float],
+) -> None:
     """Save all that reading needs."""
-    save_atomically({"arguments": model.arguments, "model": model.state_dict(), "characters": charset.characters,
-                     "normalisation": normalisation.as_dict(), "config": config, "metrics": metrics}, path)
+    save_atomically(
+        {
+            "arguments": model.arguments,
+            "model": model.state_dict(),
+            "characters": charset.characters,
+            "normalisation": normalisation.as_dict(),
+            "config": config,
+            "metrics": metrics,
+        },
+        path,
+    )
 
 
-def load_model(path: str | Path, *, device: str | torch.device = "cpu"
-               ) -> tuple[CRNN, Charset, Normalisation, dict[str, Any]]:
+def load_model(
+    path: str | Path, *, device: str | torch.device = "cpu"
+) -> tuple[CRNN, Charset, Normalisation, dict[str, Any]]:
     """A model ready to read, its charset and normalisation, and a dictionary of its `config` and `metrics`.
 
     Raises:
@@ -96,12 +117,14 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu"
         model = CRNN(**_current(content["arguments"]))
         model.load_state_dict(content["model"])
         charset, normalisation = Charset(content["characters"]), Normalisation(**content["normalisation"])
-    except Exception as error:      # whatever a stranger's values may do to the constructors
+    except Exception as error:  # whatever a stranger's values may do to the constructors
         reason = (str(error) or repr(error)).splitlines()[0]
         raise ValueError(f"{path}: its parts do not fit this version of hwrlib ({reason}); train it again") from error
     if len(charset) != model.arguments["num_classes"]:
-        raise ValueError(f"{path}: a charset of {len(charset)} classes beside a model of "
-                         f"{model.arguments['num_classes']}: not saved by one training; use another checkpoint")
+        raise ValueError(
+            f"{path}: a charset of {len(charset)} classes beside a model of "
+            f"{model.arguments['num_classes']}: not saved by one training; use another checkpoint"
+        )
     return model.to(device).eval(), charset, normalisation, {key: content.get(key, {}) for key in ("config", "metrics")}
 
 
@@ -123,8 +146,10 @@ def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
     """
     path = find_checkpoint(source)
     other, other_charset, _, _ = load_model(path)
-    sizes = [{key: value for key, value in each.arguments.items() if key not in ("num_classes", "dropout")}
-             for each in (other, model)]
+    sizes = [
+        {key: value for key, value in each.arguments.items() if key not in ("num_classes", "dropout")}
+        for each in (other, model)
+    ]
     if sizes[0] != sizes[1]:
         raise ValueError(f"start_from: the model of {path} has {sizes[0]}, this training {sizes[1]}; make them equal")
     shared = [c for c in charset.characters if not other_charset.missing(c)]
@@ -139,6 +164,7 @@ def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
 
 
 # Finding checkpoints -------------------------------------------------------------------------------------------------
+
 
 def find_checkpoint(source: str | Path) -> Path:
     """The model checkpoint that a user means.
@@ -155,8 +181,9 @@ def find_checkpoint(source: str | Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise FileNotFoundError(f"{source}: no such checkpoint or folder; give one, or the name of shipped weights: "
-                                f"{', '.join(SHIPPED)}")
+        raise FileNotFoundError(
+            f"{source}: no such checkpoint or folder; give one, or the name of shipped weights: {', '.join(SHIPPED)}"
+        )
     if (path / BEST).is_file():
         return path / BEST
     if epochs := epoch_checkpoints(path):
@@ -189,6 +216,7 @@ def epoch_checkpoints(run_dir: str | Path) -> list[Path]:
 
 # A run in progress ---------------------------------------------------------------------------------------------------
 
+
 class Checkpointer:
     """Writes what a run leaves in its folder, on the main process only, and restores a training from there.
 
@@ -206,7 +234,7 @@ class Checkpointer:
         self._write("config.json", json.dumps(training.config.as_dict(), indent=2))
 
     def __enter__(self) -> Checkpointer:
-        from torch.utils.tensorboard import SummaryWriter   # only training needs it, and its import takes a second
+        from torch.utils.tensorboard import SummaryWriter  # only training needs it, and its import takes a second
 
         self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=len(self.training.losses))
         self.interrupt.__enter__()
@@ -226,8 +254,10 @@ class Checkpointer:
         if path.is_file():
             state = load_safely(path, device=self.training.accelerator.device)
             if different := self.training.differences(state):
-                raise ValueError(f"{path}: this run was started differently ({'; '.join(different)}); resume it as it was, "
-                                 "or start a new run")
+                raise ValueError(
+                    f"{path}: this run was started differently ({'; '.join(different)}); resume it as it was, "
+                    "or start a new run"
+                )
             self.training.load_state_dict(state)
 
     def after_step(self) -> None:
@@ -254,10 +284,15 @@ class Checkpointer:
         if row["validation_cer"] <= min(earlier["validation_cer"] for earlier in training.history):
             paths.append(self.folder / BEST)
         for path in paths:
-            save_model(path, model=training.best_model, charset=training.charset, config=training.config.as_dict(),
-                       normalisation=training.config.normalisation,
-                       metrics={key: row[key] for key in ("epoch", "validation_loss", "validation_cer", "validation_exact")})
-        for old in epoch_checkpoints(self.folder)[:-training.config.checkpoints_kept]:
+            save_model(
+                path,
+                model=training.best_model,
+                charset=training.charset,
+                config=training.config.as_dict(),
+                normalisation=training.config.normalisation,
+                metrics={key: row[key] for key in ("epoch", "validation_loss", "validation_cer", "validation_exact")},
+            )
+        for old in epoch_checkpoints(self.folder)[: -training.config.checkpoints_kept]:
             old.unlink()
         self._write_tables()
         self._save_state()

@@ -15,8 +15,17 @@ import yaml
 from hwrlib.images import Normalisation
 
 
-def knob(default: Any, help: str, *, above: float | None = None, at_least: float | None = None,
-         below: float | None = None, choices: tuple[str, ...] = (), multiple_of: int = 1, may_change: bool = False) -> Any:
+def knob(
+    default: Any,
+    help: str,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    choices: tuple[str, ...] = (),
+    multiple_of: int = 1,
+    may_change: bool = False,
+) -> Any:
     """A field of `TrainConfig`: its explanation, its limits, and whether it may change when a run is resumed."""
     limits = dict(above=above, at_least=at_least, below=below, choices=choices, multiple_of=multiple_of)
     return dataclasses.field(default=default, metadata={"help": help, "may_change": may_change, **limits})
@@ -41,8 +50,11 @@ class TrainConfig:
     min_width: int = knob(32, "px; a narrower image is padded with paper to this", above=0)
     max_stretch: float = knob(1.7, "how much more the height of a squeezed line may be scaled than its width", at_least=1)
 
-    model: str = knob("residual", "architecture; `baseline` is the original design and ignores the next four",
-                      choices=("residual", "baseline"))
+    model: str = knob(
+        "residual",
+        "architecture; `baseline` is the original design and ignores the next four",
+        choices=("residual", "baseline"),
+    )
     width: int = knob(32, "channels of the first residual block; the next two have 2x and 4x", above=0)
     hidden: int = knob(128, "LSTM units in each direction", above=0)
     layers: int = knob(2, "number of LSTM layers", above=0)
@@ -59,17 +71,23 @@ class TrainConfig:
     warmup: float = knob(0.05, "fraction of all steps in which the learning rate rises linearly", at_least=0, below=1)
     clip_norm: float = knob(5.0, "gradients are scaled down to this norm; 0: never", at_least=0)
     shortcut: float = knob(0.3, "weight of the CTC loss of the shortcut head", at_least=0)
-    ema: float = knob(0.997, "decay of the weights' moving average, which is evaluated and saved; 0: none", at_least=0,
-                      below=1)
-    augment: float = knob(0.2, "strength of the augmentation; 0: none, 0.5: for a quarter of an hour, 1: for hours",
-                          at_least=0)
-    precision: str = knob("auto", "`fp32`, `bf16` or `fp16`; `auto`: bf16 if the hardware multiplies it fast",
-                          choices=("auto", "fp32", "bf16", "fp16"))
+    ema: float = knob(
+        0.997, "decay of the weights' moving average, which is evaluated and saved; 0: none", at_least=0, below=1
+    )
+    augment: float = knob(
+        0.2, "strength of the augmentation; 0: none, 0.5: for a quarter of an hour, 1: for hours", at_least=0
+    )
+    precision: str = knob(
+        "auto",
+        "`fp32`, `bf16` or `fp16`; `auto`: bf16 if the hardware multiplies it fast",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
     patience: int = knob(0, "stop after this many epochs without a better validation CER; 0: never", at_least=0)
     seed: int = knob(0, "of the weights, the batches and the augmentation", at_least=0)
 
-    workers: int = knob(0, "processes that load batches; 0: the main one, which the cache makes fast", at_least=0,
-                        may_change=True)
+    workers: int = knob(
+        0, "processes that load batches; 0: the main one, which the cache makes fast", at_least=0, may_change=True
+    )
     checkpoint_minutes: float = knob(5.0, "the state for `resume` is saved at least this often", above=0, may_change=True)
     checkpoints_kept: int = knob(3, "epoch checkpoints that are kept beside the best", above=0, may_change=True)
 
@@ -83,8 +101,9 @@ class TrainConfig:
     @property
     def normalisation(self) -> Normalisation:
         """How every image of the run is prepared."""
-        return Normalisation(height=self.height, max_width=self.max_width, min_width=self.min_width,
-                             max_stretch=self.max_stretch)
+        return Normalisation(
+            height=self.height, max_width=self.max_width, min_width=self.min_width, max_stretch=self.max_stretch
+        )
 
     @classmethod
     def names(cls) -> list[str]:
@@ -138,9 +157,12 @@ class TrainConfig:
 
     def differences(self, other: "TrainConfig") -> list[str]:
         """The knobs that must be equal for a run to be resumed and are not, as `name: theirs then, ours now`."""
-        return [f"{field.name}: {theirs!r} then, {ours!r} now" for field in dataclasses.fields(self)
-                if not field.metadata["may_change"]
-                and (ours := getattr(self, field.name)) != (theirs := getattr(other, field.name))]
+        return [
+            f"{field.name}: {theirs!r} then, {ours!r} now"
+            for field in dataclasses.fields(self)
+            if not field.metadata["may_change"]
+            and (ours := getattr(self, field.name)) != (theirs := getattr(other, field.name))
+        ]
 
 
 def _fault(config: TrainConfig, field: dataclasses.Field) -> str | None:

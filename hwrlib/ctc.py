@@ -15,16 +15,17 @@ import numpy as np
 
 from hwrlib.charset import BLANK, Charset
 
-if TYPE_CHECKING:   # imported where it is used: reading an ONNX model needs no torch, whose import takes seconds
+if TYPE_CHECKING:  # imported where it is used: reading an ONNX model needs no torch, whose import takes seconds
     from torch import Tensor
 
     from hwrlib.data import Batch
 
-RESCALE_EVERY = 4             # frames; probabilities need many more to underflow
-TINY = np.finfo(float).tiny   # added to a sum before dividing by it
+RESCALE_EVERY = 4  # frames; probabilities need many more to underflow
+TINY = np.finfo(float).tiny  # added to a sum before dividing by it
 
 
 # The loss ----------------------------------------------------------------------------------------------------------
+
 
 def frames_needed(classes: Sequence[int]) -> int:
     """Frames that CTC needs to write these classes: one for each, and a blank between two equal ones."""
@@ -46,12 +47,17 @@ def ctc_loss(log_probs: Tensor, batch: Batch, input_lengths: Tensor) -> Tensor:
     import torch
     import torch.nn.functional as F
 
-    repeats = ((batch.targets[:, 1:] == batch.targets[:, :-1]) & (batch.targets[:, 1:] != BLANK)).sum(1)   # (N,)
-    needed = batch.target_lengths + repeats                                                               # (N,)
-    if (short := torch.nonzero(input_lengths < needed).flatten().tolist()):
-        raise ValueError("; ".join(f"{batch.names[n]}: {int(input_lengths[n])} frames < {int(needed[n])} needed for "
-                                   f"{reprlib.repr(batch.texts[n])}" for n in short)
-                         + "; widen the images (max_width) or lower the stride")
+    repeats = ((batch.targets[:, 1:] == batch.targets[:, :-1]) & (batch.targets[:, 1:] != BLANK)).sum(1)  # (N,)
+    needed = batch.target_lengths + repeats  # (N,)
+    if short := torch.nonzero(input_lengths < needed).flatten().tolist():
+        raise ValueError(
+            "; ".join(
+                f"{batch.names[n]}: {int(input_lengths[n])} frames < {int(needed[n])} needed for "
+                f"{reprlib.repr(batch.texts[n])}"
+                for n in short
+            )
+            + "; widen the images (max_width) or lower the stride"
+        )
     losses = F.ctc_loss(log_probs, batch.targets, input_lengths, batch.target_lengths, blank=BLANK, reduction="none")
     return losses / batch.target_lengths.clamp(min=1)
 
@@ -67,13 +73,14 @@ def label_fault(text: str, frames: int, charset: Charset) -> str | None:
 
 # From frames to text -------------------------------------------------------------------------------------------------
 
+
 class Symbol(NamedTuple):
     """One decoded character and the frames it was read from."""
 
-    index: int           # class
+    index: int  # class
     first_frame: int
-    last_frame: int      # inclusive
-    confidence: float    # the highest probability among its frames
+    last_frame: int  # inclusive
+    confidence: float  # the highest probability among its frames
 
 
 def greedy_decode(log_probs: np.ndarray, input_lengths: np.ndarray) -> list[list[int]]:
@@ -95,10 +102,12 @@ def greedy_symbols(log_probs: np.ndarray, input_lengths: np.ndarray) -> list[lis
     log_probs, input_lengths = np.asarray(log_probs), np.asarray(input_lengths)
     if len(input_lengths) and input_lengths.max() > len(log_probs):
         raise ValueError(f"input_lengths reach {input_lengths.max()}, but there are {len(log_probs)} frames")
-    best = log_probs.argmax(-1)                                                             # (T, N)
-    probabilities = np.exp(np.take_along_axis(log_probs, best[..., None], -1)[..., 0])      # (T, N)
-    return [_merge(best[:length, n].tolist(), probabilities[:length, n].tolist())
-            for n, length in enumerate(input_lengths.tolist())]
+    best = log_probs.argmax(-1)  # (T, N)
+    probabilities = np.exp(np.take_along_axis(log_probs, best[..., None], -1)[..., 0])  # (T, N)
+    return [
+        _merge(best[:length, n].tolist(), probabilities[:length, n].tolist())
+        for n, length in enumerate(input_lengths.tolist())
+    ]
 
 
 def _merge(classes: list[int], probabilities: list[float]) -> list[Symbol]:
@@ -115,8 +124,7 @@ def _merge(classes: list[int], probabilities: list[float]) -> list[Symbol]:
     return symbols
 
 
-def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray,
-                           texts: Sequence[Sequence[int]]) -> np.ndarray:
+def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray, texts: Sequence[Sequence[int]]) -> np.ndarray:
     """ln P(text | image): the sum over all paths that spell the text, by CTC's forward algorithm.
 
     Args:
@@ -129,15 +137,15 @@ def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray,
     Source: Graves et al. (2006), section 4.1, rescaled every few frames so that it cannot underflow.
     """
     log_probs, input_lengths = np.asarray(log_probs), np.asarray(input_lengths)
-    states, skippable = _states(texts)                                                      # (N, 2S + 1)
-    emitted = np.exp(np.take_along_axis(log_probs, states[None], 2), dtype=np.float64)      # (T, N, 2S + 1)
-    ends = 2 * np.array([len(text) for text in texts], dtype=np.int64)                      # (N,): the last blank
+    states, skippable = _states(texts)  # (N, 2S + 1)
+    emitted = np.exp(np.take_along_axis(log_probs, states[None], 2), dtype=np.float64)  # (T, N, 2S + 1)
+    ends = 2 * np.array([len(text) for text in texts], dtype=np.int64)  # (N,): the last blank
     lines_ending_at: dict[int, list[int]] = {}
     for line, length in enumerate(input_lengths.tolist()):
         lines_ending_at.setdefault(length - 1, []).append(line)
-    padded = np.zeros((len(texts), states.shape[1] + 2))      # two empty columns on the left, to step from
+    padded = np.zeros((len(texts), states.shape[1] + 2))  # two empty columns on the left, to step from
     forward, one_before, two_before = padded[:, 2:], padded[:, 1:-1], padded[:, :-2]
-    forward[:, 0] = 1.0                                       # before the first frame, in the first blank
+    forward[:, 0] = 1.0  # before the first frame, in the first blank
     scales, final = np.ones((len(emitted), len(texts), 1)), np.where(ends == 0, 1.0, 0.0)
     for time, (frame, scale) in enumerate(zip(emitted, scales)):
         step = (forward + one_before + two_before * skippable) * frame
@@ -147,8 +155,8 @@ def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray,
         forward[:] = step
         if lines := lines_ending_at.get(time):
             final[lines] = forward[lines, ends[lines]] + np.where(ends[lines] > 0, forward[lines, ends[lines] - 1], 0.0)
-    scales[np.arange(len(emitted))[:, None] >= input_lengths] = 1.0                         # frames of the padding
-    with np.errstate(divide="ignore"):                        # ln 0: the text does not fit
+    scales[np.arange(len(emitted))[:, None] >= input_lengths] = 1.0  # frames of the padding
+    with np.errstate(divide="ignore"):  # ln 0: the text does not fit
         return np.minimum(np.log(final) + np.log(scales).sum(0)[:, 0], 0.0)
 
 
@@ -156,7 +164,7 @@ def _states(texts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     """CTC's states (N, 2S + 1), blanks around every character, and whether the blank before each may be skipped."""
     states = np.full((len(texts), 2 * max(map(len, texts), default=0) + 1), BLANK)
     for row, text in zip(states, texts):
-        row[1:2 * len(text):2] = text
+        row[1 : 2 * len(text) : 2] = text
     skippable = np.zeros(states.shape)
     skippable[:, 2:] = (states[:, 2:] != BLANK) & (states[:, 2:] != states[:, :-2])
     return states, skippable

@@ -16,24 +16,24 @@ from hwrlib.charset import BLANK, Charset
 from hwrlib.images import Normalisation, pad
 from hwrlib.labels import is_special, read_labels
 
-MAX_BROKEN = 0.05     # fraction of a split's images that may be unreadable; beyond it the data set itself is at fault
-BUCKET_BATCHES = 50   # batches whose lines are sorted by width together
+MAX_BROKEN = 0.05  # fraction of a split's images that may be unreadable; beyond it the data set itself is at fault
+BUCKET_BATCHES = 50  # batches whose lines are sorted by width together
 
 
 class Sample(NamedTuple):
     """One line of handwriting."""
 
-    ink: np.ndarray     # (H, W) uint8, 0 is paper
-    text: str           # the label
-    name: str           # the image file's name, for messages
+    ink: np.ndarray  # (H, W) uint8, 0 is paper
+    text: str  # the label
+    name: str  # the image file's name, for messages
 
 
 class Batch(NamedTuple):
     """Lines padded to a common width: N samples, the longest label has S characters."""
 
-    images: Tensor          # (N, 1, H, W) uint8 ink, 0 is paper and padding
-    image_widths: Tensor    # (N,) int64, px that are not padding
-    targets: Tensor         # (N, S) int64 class indices, padded with the blank
+    images: Tensor  # (N, 1, H, W) uint8 ink, 0 is paper and padding
+    image_widths: Tensor  # (N,) int64, px that are not padding
+    targets: Tensor  # (N, S) int64 class indices, padded with the blank
     target_lengths: Tensor  # (N,) int64
     texts: tuple[str, ...]  # the labels as text
     names: tuple[str, ...]  # the image files
@@ -54,17 +54,24 @@ def ctc_collate(samples: Sequence[Sample], *, charset: Charset) -> Batch:
     Raises:
         ValueError: the heights differ.
     """
-    images, image_widths = pad([sample.ink for sample in samples])                    # (N, 1, H, W), (N,)
+    images, image_widths = pad([sample.ink for sample in samples])  # (N, 1, H, W), (N,)
     encoded = [charset.encode(sample.text, skip_missing=True) for sample in samples]
-    targets = torch.full((len(samples), max(map(len, encoded))), BLANK)               # (N, S)
+    targets = torch.full((len(samples), max(map(len, encoded))), BLANK)  # (N, S)
     for row, classes in zip(targets, encoded):
-        row[:len(classes)] = torch.tensor(classes)
-    target_lengths = torch.tensor([len(classes) for classes in encoded])              # (N,)
-    return Batch(torch.from_numpy(images), torch.from_numpy(image_widths), targets, target_lengths,
-                 tuple(sample.text for sample in samples), tuple(sample.name for sample in samples))
+        row[: len(classes)] = torch.tensor(classes)
+    target_lengths = torch.tensor([len(classes) for classes in encoded])  # (N,)
+    return Batch(
+        torch.from_numpy(images),
+        torch.from_numpy(image_widths),
+        targets,
+        target_lengths,
+        tuple(sample.text for sample in samples),
+        tuple(sample.name for sample in samples),
+    )
 
 
 # Data sets -----------------------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -94,8 +101,10 @@ class LineDataset(Dataset):
         self.folder, self.split, self.normalisation = Path(folder), split, normalisation
         table = self.folder / f"{split}.csv"
         if not table.is_file():
-            raise FileNotFoundError(f"{table}: no such table; a data set holds train.csv, validation.csv, test.csv "
-                                    "and a folder of images for each (see data/README.md)")
+            raise FileNotFoundError(
+                f"{table}: no such table; a data set holds train.csv, validation.csv, test.csv "
+                "and a folder of images for each (see data/README.md)"
+            )
         labels = read_labels(table)
         special = labels["IDENTITY"].map(is_special).astype(bool)
         self.skipped = [Skipped(name, "special label") for name in labels["FILENAME"][special]]
@@ -128,8 +137,10 @@ class LineDataset(Dataset):
         """Skip rows whose image cannot be read, or reject the whole split if they are many."""
         broken = self._cache.broken
         if len(broken) > MAX_BROKEN * len(self):
-            raise ValueError(f"{self.folder / self.split}: {len(broken)} of {len(self)} images cannot be read, more "
-                             f"than {MAX_BROKEN:.0%}. {'; '.join(list(broken.values())[:3])}")
+            raise ValueError(
+                f"{self.folder / self.split}: {len(broken)} of {len(self)} images cannot be read, more "
+                f"than {MAX_BROKEN:.0%}. {'; '.join(list(broken.values())[:3])}"
+            )
         if len(broken) == len(self):
             raise ValueError(f"{self.folder / (self.split + '.csv')}: no labelled line in this split")
         self.skipped += [Skipped(self.names[i], reason) for i, reason in broken.items()]
@@ -146,6 +157,7 @@ class JoinedLines(ConcatDataset):
 
 
 # Loaders -------------------------------------------------------------------------------------------------------------
+
 
 class BucketSampler(Sampler[list[int]]):
     """Batches of lines of similar width, in an order that only the seed and the epoch decide.
@@ -179,15 +191,16 @@ class BucketSampler(Sampler[list[int]]):
         size = self.batch_size * BUCKET_BATCHES
         batches = []
         for first in range(0, len(order), size):
-            bucket = order[first:first + size]
+            bucket = order[first : first + size]
             bucket = bucket[np.argsort(self.widths[bucket], kind="stable")]
-            batches += [bucket[i:i + self.batch_size].tolist() for i in range(0, len(bucket), self.batch_size)]
+            batches += [bucket[i : i + self.batch_size].tolist() for i in range(0, len(bucket), self.batch_size)]
         random.shuffle(batches)
-        yield from batches[self.start:]
+        yield from batches[self.start :]
 
 
-def train_loader(dataset: LineDataset | JoinedLines, charset: Charset, *, batch_size: int, seed: int = 0,
-                 workers: int = 0) -> DataLoader:
+def train_loader(
+    dataset: LineDataset | JoinedLines, charset: Charset, *, batch_size: int, seed: int = 0, workers: int = 0
+) -> DataLoader:
     """Shuffled batches of lines of similar width; `loader.batch_sampler.start_at` chooses the order."""
     return _loader(dataset, charset, BucketSampler(dataset.widths, batch_size, seed=seed), workers)
 
@@ -195,10 +208,15 @@ def train_loader(dataset: LineDataset | JoinedLines, charset: Charset, *, batch_
 def eval_loader(dataset: LineDataset, charset: Charset, *, batch_size: int = 64, workers: int = 0) -> DataLoader:
     """Every line once, sorted by width so that batches hold little padding."""
     order = np.argsort(dataset.widths, kind="stable")
-    batches = [order[i:i + batch_size].tolist() for i in range(0, len(order), batch_size)]
+    batches = [order[i : i + batch_size].tolist() for i in range(0, len(order), batch_size)]
     return _loader(dataset, charset, batches, workers)
 
 
 def _loader(dataset: Dataset, charset: Charset, batches: Iterable[list[int]], workers: int) -> DataLoader:
-    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, collate_fn=partial(ctc_collate, charset=charset),
-                      pin_memory=torch.cuda.is_available())
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=partial(ctc_collate, charset=charset),
+        pin_memory=torch.cuda.is_available(),
+    )

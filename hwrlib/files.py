@@ -1,13 +1,15 @@
-"""Files and folders that appear complete or not at all, and disk errors that say what to do."""
+"""Files: writing them complete or not at all, disk errors that say what to do, and finding images."""
 
 import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import glob
 from pathlib import Path
 from typing import IO
 
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -31,9 +33,11 @@ def with_remedy(path: str | Path, *, kept: str = "") -> Iterator[None]:
     except OSError as error:
         if isinstance(error, WriteError) or error.errno not in NO_SPACE | NO_PERMISSION:
             raise
-        remedy = ("free space on that disk" if error.errno in NO_SPACE else "make its folder writable")
-        raise WriteError(f"{path}: could not be written ({os.strerror(error.errno)}); {remedy}, or choose another folder"
-                         f"{'; ' + kept if kept else ''}") from error
+        remedy = "free space on that disk" if error.errno in NO_SPACE else "make its folder writable"
+        raise WriteError(
+            f"{path}: could not be written ({os.strerror(error.errno)}); {remedy}, or choose another folder"
+            f"{'; ' + kept if kept else ''}"
+        ) from error
 
 
 @contextmanager
@@ -84,3 +88,28 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         finally:
             for left in (folder, old):
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def find_images(source: str | Path, *, recursive: bool = False) -> list[Path]:
+    """The images that a file, a folder or a glob pattern names, sorted.
+
+    Args:
+        source: a pattern may hold `**` for any depth of folders.
+        recursive: search the folder's subfolders, too.
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    path = Path(source)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        entries = path.rglob("*") if recursive else path.iterdir()
+        found = [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
+    else:
+        found = [Path(name) for name in glob(str(source), recursive=True) if Path(name).is_file()]
+    if not found:
+        hint = "" if recursive or not path.is_dir() else "; its subfolders are searched if you ask for it (recursive)"
+        raise FileNotFoundError(
+            f"{source}: no image there; give a file, a folder of images or a pattern such as 'scans/*.png'{hint}"
+        )
+    return sorted(found)

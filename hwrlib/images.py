@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     ImageLike = str | Path | bytes | IO[bytes] | Image.Image | np.ndarray | Tensor
 
-MAX_PIXELS = 50_000_000      # a larger image is rejected: no line of writing needs it, but a decompression bomb does
+MAX_PIXELS = 50_000_000  # a larger image is rejected: no line of writing needs it, but a decompression bomb does
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")  # none that runs another program, as EPS does
-MIN_CONTRAST = 24            # grey levels between paper and ink; less is treated as an empty image
-INK_LEVEL = 96               # of 255; a row or column without a pixel of this much ink is margin
-MARGIN = 3                   # px of paper left around the ink before scaling
-WIDTH_STEP = 32              # px; batches come in few different widths, which convolution libraries reward
-MIN_PIECES = 3               # pieces cut off by an edge before they are treated as a neighbouring line
+MIN_CONTRAST = 24  # grey levels between paper and ink; less is treated as an empty image
+INK_LEVEL = 96  # of 255; a row or column without a pixel of this much ink is margin
+MARGIN = 3  # px of paper left around the ink before scaling
+WIDTH_STEP = 32  # px; batches come in few different widths, which convolution libraries reward
+MIN_PIECES = 3  # pieces cut off by an edge before they are treated as a neighbouring line
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,16 @@ class Normalisation:
     max_stretch: float = 1.7
 
     def as_dict(self) -> dict[str, Any]:
-        """All values by name."""
         return asdict(self)
 
 
 class Normalised(NamedTuple):
     """A normalised image and the way back to the pixels of the original."""
 
-    ink: np.ndarray   # (height, W) uint8, 0 is paper, 255 full ink
-    left: float       # px of the original at which column 0 begins
-    scale: float      # columns of `ink` per px of the original
-    right: float      # px of the original at which the image ends; what follows in `ink` is padding
+    ink: np.ndarray  # (height, W) uint8, 0 is paper, 255 full ink
+    left: float  # px of the original at which column 0 begins
+    scale: float  # columns of `ink` per px of the original
+    right: float  # px of the original at which the image ends; what follows in `ink` is padding
 
 
 def to_grey(image: ImageLike) -> np.ndarray:
@@ -68,7 +67,7 @@ def to_grey(image: ImageLike) -> np.ndarray:
         return _pil_to_grey(image)
     if isinstance(image, (str, Path, bytes, bytearray)) or hasattr(image, "read"):
         return _file_to_grey(image)
-    if hasattr(image, "detach"):     # a tensor; torch itself is not imported here
+    if hasattr(image, "detach"):  # a tensor; torch itself is not imported here
         image = image.detach().cpu().numpy()
         if image.ndim == 3 and image.shape[0] in (1, 3, 4):
             image = np.moveaxis(image, 0, 2)
@@ -87,7 +86,7 @@ def _file_to_grey(source: str | Path | bytes | IO[bytes]) -> np.ndarray:
     try:
         with Image.open(file, formats=FORMATS) as opened:
             if opened.format == "JPEG":
-                opened.draft("L", None)     # decode only the luminance
+                opened.draft("L", None)  # decode only the luminance
             return _pil_to_grey(opened)
     except FileNotFoundError:
         raise ValueError(f"{name}: there is no such file") from None
@@ -110,7 +109,7 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
     if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
         raise ValueError(f"an array of {array.dtype} is not an image; give numbers in 0 ... 255 or floats in 0 ... 1")
     low, high = array.min(), array.max()
-    if not (low >= 0 and high <= 255):        # NaN fails, too
+    if not (low >= 0 and high <= 255):  # NaN fails, too
         raise ValueError(f"an image's values must lie in 0 ... 255, or floats in 0 ... 1; these are from {low} to {high}")
     is_fraction = np.issubdtype(array.dtype, np.floating) and high <= 1
     return (array * 255 if is_fraction else array).round().astype(np.uint8)
@@ -156,13 +155,13 @@ def normalise(image: ImageLike, normalisation: Normalisation) -> Normalised:
     resized = cv2.resize(ink, (new_width, new_height), interpolation=method)
     canvas = np.zeros((normalisation.height, max(new_width, normalisation.min_width)), np.uint8)
     offset = (normalisation.height - new_height) // 2
-    canvas[offset:offset + new_height, :new_width] = resized
+    canvas[offset : offset + new_height, :new_width] = resized
     return Normalised(canvas, float(left), new_width / width, float(right))
 
 
 def _ink(grey: np.ndarray) -> np.ndarray:
     """0 for paper to 255 for the darkest strokes; white writing on black is inverted first."""
-    histogram = np.bincount(grey.ravel()[::max(grey.size // 50_000, 1)], minlength=256)
+    histogram = np.bincount(grey.ravel()[:: max(grey.size // 50_000, 1)], minlength=256)
     cumulative = np.cumsum(histogram) / histogram.sum()
     paper = int(np.searchsorted(cumulative, 0.5))
     if paper < 128 and cumulative[255] - cumulative[min(paper + MIN_CONTRAST, 255)] > 0:
@@ -170,7 +169,7 @@ def _ink(grey: np.ndarray) -> np.ndarray:
     darkest = int(np.searchsorted(cumulative, 0.005))
     contrast = max(paper - darkest, 0)
     if contrast < MIN_CONTRAST:
-        darkest = min(int(grey.min()), paper)      # a few faint strokes may remain
+        darkest = min(int(grey.min()), paper)  # a few faint strokes may remain
         contrast = max(paper - darkest, MIN_CONTRAST)
     ink_of_grey = np.clip((paper - np.arange(256)) * (255 / contrast), 0, 255).astype(np.uint8)
     return cv2.LUT(grey, ink_of_grey)
@@ -188,14 +187,14 @@ def erase_neighbours(ink: np.ndarray) -> np.ndarray:
         (H, W) uint8, a new array.
     """
     ink = ink.copy()
-    for rows in (ink, ink[::-1]):                                            # from the top, from the bottom
-        outer = (rows[:len(rows) // 4 + 1] >= INK_LEVEL).astype(np.uint8)
+    for rows in (ink, ink[::-1]):  # from the top, from the bottom
+        outer = (rows[: len(rows) // 4 + 1] >= INK_LEVEL).astype(np.uint8)
         if int(outer[0, 0]) + np.count_nonzero(outer[0, 1:] > outer[0, :-1]) < MIN_PIECES:
             continue
         _, labels, boxes, _ = cv2.connectedComponentsWithStats(outer)
         starts, ends = boxes[:, cv2.CC_STAT_TOP], boxes[:, cv2.CC_STAT_TOP] + boxes[:, cv2.CC_STAT_HEIGHT]
         cut = (starts == 0) & (ends < len(outer))
-        cut[0] = False                                                       # label 0 is the paper
+        cut[0] = False  # label 0 is the paper
         if np.count_nonzero(cut) < MIN_PIECES:
             continue
         depth = ends[cut].max()
@@ -212,8 +211,12 @@ def _inked_box(ink: np.ndarray) -> tuple[int, int, int, int]:
     columns = np.flatnonzero(ink.max(axis=0) >= INK_LEVEL)
     if len(rows) == 0:
         return 0, ink.shape[0], 0, ink.shape[1]
-    return (max(rows[0] - MARGIN, 0), min(rows[-1] + 1 + MARGIN, ink.shape[0]),
-            max(columns[0] - MARGIN, 0), min(columns[-1] + 1 + MARGIN, ink.shape[1]))
+    return (
+        max(rows[0] - MARGIN, 0),
+        min(rows[-1] + 1 + MARGIN, ink.shape[0]),
+        max(columns[0] - MARGIN, 0),
+        min(columns[-1] + 1 + MARGIN, ink.shape[1]),
+    )
 
 
 def pad(lines: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -232,7 +235,7 @@ def pad(lines: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     widths = np.array([ink.shape[1] for ink in lines], dtype=np.int64)
     images = np.zeros((len(lines), 1, heights[0], padded_width(int(widths.max()))), np.uint8)
     for image, ink in zip(images, lines):
-        image[0, :, :ink.shape[1]] = ink
+        image[0, :, : ink.shape[1]] = ink
     return images, widths
 
 

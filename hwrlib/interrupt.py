@@ -12,7 +12,7 @@ class InterruptLater:
         self.requested = False
 
     def __enter__(self) -> "InterruptLater":
-        self.in_main_thread = threading.current_thread() is threading.main_thread()   # no other thread receives signals
+        self.in_main_thread = threading.current_thread() is threading.main_thread()  # no other thread receives signals
         if self.in_main_thread:
             self.before = signal.signal(signal.SIGINT, self._note)
         return self

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hwrlib.data import LineDataset
 
 SPLITS = ("train", "validation", "test")
-DECISIONS = ("", "accept", "refuse", "drop")   # on a suspect label: none yet; the reading is right; the label is; neither
+DECISIONS = ("", "accept", "refuse", "drop")  # on a suspect label: none yet; the reading is right; the label is; neither
 SPECIAL_LABELS = frozenset({"", "EMPTY", "UNREADABLE", "NONE", "BLANK", "ILLISIBLE"})
 
 
@@ -36,8 +36,9 @@ def has_control(text: str) -> bool:
     return re.search(r"[\x00-\x1f\x7f-\x9f]", text) is not None
 
 
-def read_labels(path: str | Path, *, filename_column: str = "FILENAME", text_column: str = "IDENTITY",
-                group_column: str | None = None) -> pd.DataFrame:
+def read_labels(
+    path: str | Path, *, filename_column: str = "FILENAME", text_column: str = "IDENTITY", group_column: str | None = None
+) -> pd.DataFrame:
     """Read a table of labels as text: an empty cell is "", and NULL, NA or nan stay what was written.
 
     Args:
@@ -73,7 +74,7 @@ def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataF
     try:
         with _cells_of_any_size():
             for cells in reader:
-                if any(cells[len(header):]):
+                if any(cells[len(header) :]):
                     raise csv.Error(f"{len(cells)} cells under {len(header)} columns; quote text that holds {separator!r}")
                 if any(map(str.strip, cells)):  # not a blank line
                     cells += [""] * (len(header) - len(cells))
@@ -98,7 +99,7 @@ def read_decisions(path: str | Path) -> pd.DataFrame:
         raise FileNotFoundError(f"{path}: no such table of corrections; notebook 05 writes one")
     columns = ("SPLIT", "FILENAME", "IDENTITY", "READING", "SUSPICION", "DECISION")
     table = parse_labels(Path(path).read_bytes(), name=str(path), columns=dict(zip(columns, columns)))
-    table["DECISION"] = table["DECISION"].str.lower()      # spreadsheets like to begin a cell with a capital
+    table["DECISION"] = table["DECISION"].str.lower()  # spreadsheets like to begin a cell with a capital
     for number, decision in enumerate(table["DECISION"], start=2):
         if decision not in DECISIONS:
             raise ValueError(f"{path}, row {number}: DECISION must be accept, refuse, drop or empty, not {decision!r}")
@@ -128,8 +129,10 @@ def apply_decisions(dataset: LineDataset, path: str | Path) -> None:
         if decision == "accept" and len(places) != 1:
             raise ValueError(f"{path}: {name} occurs {len(places)} times among the lines of {split}")
         if any(dataset.texts[place] not in (label, reading) for place in places):
-            raise ValueError(f"{path}: {name} is labelled {label!r} there, but {dataset.texts[places[0]]!r} in {split}; "
-                             "these corrections belong to another version of the data set")
+            raise ValueError(
+                f"{path}: {name} is labelled {label!r} there, but {dataset.texts[places[0]]!r} in {split}; "
+                "these corrections belong to another version of the data set"
+            )
         if decision == "accept" and (is_special(reading) or has_control(reading)):
             raise ValueError(f"{path}: {name} has {reading!r} as its accepted reading; to exclude the line, write drop")
         if decision == "drop":

@@ -24,9 +24,9 @@ FULL_INK = 255.0  # the value of ink in uint8 images
 class Output(NamedTuple):
     """What a CRNN says about a batch; frames beyond a line's input length are padding."""
 
-    log_probs: Tensor          # (T, N, C) natural-log probabilities, float32
-    input_lengths: Tensor      # (N,) frames of each line
-    shortcut: Tensor | None    # (T, N, C) of the shortcut head; None in evaluation mode or without such a head
+    log_probs: Tensor  # (T, N, C) natural-log probabilities, float32
+    input_lengths: Tensor  # (N,) frames of each line
+    shortcut: Tensor | None  # (T, N, C) of the shortcut head; None in evaluation mode or without such a head
 
 
 class CRNN(nn.Module):
@@ -65,11 +65,11 @@ class CRNN(nn.Module):
         """
         if images.dtype == torch.uint8:
             images = images.float() / FULL_INK
-        columns = self.cnn(images.contiguous(memory_format=torch.channels_last))       # (N, F, T)
-        input_lengths = self.output_lengths(image_widths)                              # (N,)
-        frames = self.dropout(columns.permute(2, 0, 1))                                # (T, N, F)
-        frames = self.dropout(self.rnn(frames, input_lengths))                         # (T, N, 2 * hidden)
-        log_probs = self.classifier(frames).float().log_softmax(-1)                    # (T, N, C)
+        columns = self.cnn(images.contiguous(memory_format=torch.channels_last))  # (N, F, T)
+        input_lengths = self.output_lengths(image_widths)  # (N,)
+        frames = self.dropout(columns.permute(2, 0, 1))  # (T, N, F)
+        frames = self.dropout(self.rnn(frames, input_lengths))  # (T, N, 2 * hidden)
+        log_probs = self.classifier(frames).float().log_softmax(-1)  # (T, N, C)
         shortcut = self.shortcut(columns) if self.training and self.shortcut is not None else None
         return Output(log_probs, input_lengths, shortcut)
 
@@ -85,14 +85,15 @@ class CRNN(nn.Module):
 
 # Architectures: functions that build the parts of a CRNN -------------------------------------------------------------
 
+
 class Parts(NamedTuple):
     """The parts of a CRNN."""
 
-    cnn: nn.Module                # (N, 1, H, W) -> (N, F, W / stride)
-    stride: int                   # px of image width per frame
-    rnn: "BiLSTM"                 # (T, N, F) -> (T, N, 2 * hidden)
-    classifier: nn.Module         # (T, N, 2 * hidden) -> (T, N, C)
-    shortcut: nn.Module | None    # (N, F, T) -> (T, N, C), for training only
+    cnn: nn.Module  # (N, 1, H, W) -> (N, F, W / stride)
+    stride: int  # px of image width per frame
+    rnn: "BiLSTM"  # (T, N, F) -> (T, N, 2 * hidden)
+    classifier: nn.Module  # (T, N, 2 * hidden) -> (T, N, C)
+    shortcut: nn.Module | None  # (N, F, T) -> (T, N, C), for training only
 
 
 def residual(num_classes: int, *, width: int = 32, hidden: int = 128, layers: int = 2, dropout: float = 0.1) -> Parts:
@@ -109,13 +110,14 @@ def residual(num_classes: int, *, width: int = 32, hidden: int = 128, layers: in
     Source: Retsinas et al., *Best Practices for a Handwritten Text Recognition System* (2022).
     """
     cnn = nn.Sequential(
-        nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False),        # (N, w, H/2, W/2)
-        nn.BatchNorm2d(width), nn.ReLU(inplace=True),
-        ResidualBlock(width, width),                                    # (N, w, H/2, W/2)
-        ResidualBlock(width, 2 * width, stride=(2, 2)),                 # (N, 2w, H/4, W/4)
-        ResidualBlock(2 * width, 4 * width, stride=(2, 1)),             # (N, 4w, H/8, W/4)
-        ColumnMax(),                                                    # (N, 4w, W/4)
-    ).to(memory_format=torch.channels_last)    # the layout in which CPUs and tensor cores convolve fastest
+        nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False),  # (N, w, H/2, W/2)
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        ResidualBlock(width, width),  # (N, w, H/2, W/2)
+        ResidualBlock(width, 2 * width, stride=(2, 2)),  # (N, 2w, H/4, W/4)
+        ResidualBlock(2 * width, 4 * width, stride=(2, 1)),  # (N, 4w, H/8, W/4)
+        ColumnMax(),  # (N, 4w, W/4)
+    ).to(memory_format=torch.channels_last)  # the layout in which CPUs and tensor cores convolve fastest
     rnn = BiLSTM(4 * width, hidden, num_layers=layers, dropout=dropout)
     classifier = init_blank_bias(nn.Linear(2 * hidden, num_classes))
     return Parts(cnn, 4, rnn, classifier, init_blank_bias(ShortcutHead(4 * width, num_classes)))
@@ -130,7 +132,7 @@ def baseline(num_classes: int) -> Parts:
     for out_channels in (64, 128, 256):
         blocks += [nn.Conv2d(channels, out_channels, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
         channels = out_channels
-    cnn = nn.Sequential(*blocks, nn.Flatten(1, 2))                      # (N, 256 * H/8, W/8)
+    cnn = nn.Sequential(*blocks, nn.Flatten(1, 2))  # (N, 256 * H/8, W/8)
     return Parts(cnn, 8, BiLSTM(256 * 8, 256, num_layers=2), nn.Linear(512, num_classes), None)
 
 
@@ -139,8 +141,9 @@ ARCHITECTURES: dict[str, Callable[..., Parts]] = {"residual": residual, "baselin
 
 # Layers ----------------------------------------------------------------------------------------------------------------
 
+
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions with batch normalisation around an identity (He et al., 2015)."""
+    """Two 3 x 3 convolutions with batch normalisation around an identity (He et al., *Deep Residual Learning*, 2015)."""
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: tuple[int, int] = (1, 1)):
         super().__init__()
@@ -148,8 +151,9 @@ class ResidualBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_channels)
-        self.project = (nn.Identity() if in_channels == out_channels else
-                        nn.Conv2d(in_channels, out_channels, 1, stride=stride))
+        self.project = (
+            nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1, stride=stride)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride)."""
@@ -194,8 +198,8 @@ class BiLSTM(nn.Module):
         Returns:
             (T, N, 2 * hidden_size); values beyond a line's length are undefined.
         """
-        time = torch.arange(len(frames), device=frames.device)[:, None]              # (T, 1)
-        order = torch.where(time < lengths, lengths - 1 - time, time)[:, :, None]    # (T, N, 1): last frame first
+        time = torch.arange(len(frames), device=frames.device)[:, None]  # (T, 1)
+        order = torch.where(time < lengths, lengths - 1 - time, time)[:, :, None]  # (T, N, 1): last frame first
         for layer, (forward, backward) in enumerate(zip(self.forwards, self.backwards)):
             if layer:
                 frames = self.dropout(frames)

@@ -19,9 +19,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from hwrlib.config import TrainConfig
 
-ADAMW_STEP = 0.2                                   # root mean square of AdamW's steps, in units of the learning rate
-ITERATIONS = 5                                     # of Newton and Schulz
-LINEAR, CUBIC, QUINTIC = 3.4445, -4.7750, 2.0315   # Jordan's polynomial, which takes singular values to 0.7 ... 1.2
+ADAMW_STEP = 0.2  # root mean square of AdamW's steps, in units of the learning rate
+ITERATIONS = 5  # of Newton and Schulz
+LINEAR, CUBIC, QUINTIC = 3.4445, -4.7750, 2.0315  # Jordan's polynomial, which takes singular values to 0.7 ... 1.2
 
 
 class Muon(Optimizer):
@@ -112,8 +112,10 @@ def build_optimizers(config: TrainConfig, model: nn.Module) -> list[Optimizer]:
 
 def build_schedulers(config: TrainConfig, optimizers: list[Optimizer], total: int) -> list[LambdaLR]:
     """The learning rate's schedule for each optimizer, over so many updates in total."""
+
     def factor(step: int) -> float:
         return learning_rate_at(step, total=total, warmup=config.warmup, schedule=config.schedule)
+
     return [LambdaLR(optimizer, factor) for optimizer in optimizers]
 
 
@@ -129,6 +131,7 @@ def learning_rate_at(step: int, *, total: int, warmup: float, schedule: str) -> 
 
 def ema_update(decay: float) -> Callable:
     """The rule of `AveragedModel`: the decay grows from 0.1 to `decay`, so that the first weights are soon forgotten."""
+
     @torch.no_grad()
     def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
         weight = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
@@ -136,4 +139,5 @@ def ema_update(decay: float) -> Callable:
             torch._foreach_lerp_(averaged, current, weight)
         else:
             torch._foreach_copy_(averaged, current)
+
     return update

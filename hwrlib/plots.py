@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
-from hwrlib.metrics import ConfidenceBin, Edit, align
+from hwrlib.diagnosis import ConfidenceBin
+from hwrlib.metrics import Edit, align
 from hwrlib.recognizer import Reading
 
 DPI = 110
@@ -258,7 +259,7 @@ def suspicion(planted: Sequence[float], others: Sequence[float]) -> Figure:
 
 
 def confusions(matrix: pd.DataFrame) -> Figure:
-    """Counts of errors, as `hwrlib.metrics.confusion_matrix` returns them: true characters at the left, read ones below."""
+    """Counts of errors, as `hwrlib.diagnosis.confusion_matrix` returns them: true characters at the left, read ones below."""
     side = 1.4 + 0.34 * len(matrix)
     figure, ((axes,),) = _new(side, width=side + 0.4)
     shown = np.sqrt(matrix.to_numpy(float))   # the root, so that a count of 1 can be seen beside one of 50
@@ -302,8 +303,8 @@ def reliability(bins: Sequence[ConfidenceBin], exact_among_surest: np.ndarray, *
     """Confidence against the fraction of exact readings, and how many of the surest readings are exact.
 
     Args:
-        bins: as `hwrlib.metrics.reliability` returns them.
-        exact_among_surest: (N,) fractions, as `hwrlib.metrics.exact_among_surest` returns them.
+        bins: as `hwrlib.diagnosis.reliability` returns them.
+        exact_among_surest: (N,) fractions, as `hwrlib.diagnosis.exact_among_surest` returns them.
         share: fraction of the readings to mark on the second curve.
     """
     figure, ((claim, sure),) = _new(2.9, 1, 2)

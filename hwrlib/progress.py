@@ -58,8 +58,15 @@ class Progress:
             return
         self.told, seconds = now, now - self.started
         left = seconds / (done - self.first) * (self.total - done)
-        logger.info("%s: batch %d of %d, loss %.3f, %.0f lines/s, %s left", self.title, done, self.total, loss,
-                    self.lines / seconds, duration(left))
+        logger.info(
+            "%s: batch %d of %d, loss %.3f, %.0f lines/s, %s left",
+            self.title,
+            done,
+            self.total,
+            loss,
+            self.lines / seconds,
+            duration(left),
+        )
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from glob import glob
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,15 +16,14 @@ from hwrlib.ctc import Symbol, greedy_symbols, text_log_probabilities
 from hwrlib.images import Normalisation, Normalised, normalise, pad
 from hwrlib.weights import SHIPPED
 
-if TYPE_CHECKING:   # imported where it is used: an ONNX model is read without torch, whose import takes seconds
+if TYPE_CHECKING:  # imported where it is used: an ONNX model is read without torch, whose import takes seconds
     import torch
 
     from hwrlib.images import ImageLike
     from hwrlib.model import CRNN
     from hwrlib.onnx.runtime import OnnxModel
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
-CHUNK = 256   # images in memory at a time
+CHUNK = 256  # images in memory at a time
 
 
 @dataclass(frozen=True)
@@ -33,9 +31,9 @@ class Character:
     """One character of a reading and its place."""
 
     text: str
-    start: float        # px from the left edge of the given image
-    end: float          # px; CTC's frames mark the middle of a letter more than its edges
-    confidence: float   # 0-1, the highest probability among its frames
+    start: float  # px from the left edge of the given image
+    end: float  # px; CTC's frames mark the middle of a letter more than its edges
+    confidence: float  # 0-1, the highest probability among its frames
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Reading:
     """What was read in one image."""
 
     text: str
-    confidence: float                  # 0-1: the model's probability that the whole text is right
+    confidence: float  # 0-1: the model's probability that the whole text is right
     characters: tuple[Character, ...]
 
 
@@ -57,8 +55,15 @@ class Recognizer:
         metrics: of the checkpoint on the validation split, for the record.
     """
 
-    def __init__(self, model: CRNN | OnnxModel, charset: Charset, normalisation: Normalisation, *,
-                 config: dict | None = None, metrics: dict | None = None):
+    def __init__(
+        self,
+        model: CRNN | OnnxModel,
+        charset: Charset,
+        normalisation: Normalisation,
+        *,
+        config: dict | None = None,
+        metrics: dict | None = None,
+    ):
         self.model, self.charset, self.normalisation = model, charset, normalisation
         self.config, self.metrics = config or {}, metrics or {}
 
@@ -75,11 +80,13 @@ class Recognizer:
         """
         if Path(path).suffix == ".onnx":
             from hwrlib.onnx.runtime import OnnxModel
+
             model = OnnxModel(path)
             return cls(model, model.charset, model.normalisation, config=model.config, metrics=model.metrics)
         import torch
 
         from hwrlib import checkpoint
+
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         model, charset, normalisation, about = checkpoint.load_model(path, device=device)
         return cls(model, charset, normalisation, **about)
@@ -107,6 +114,7 @@ class Recognizer:
             FileNotFoundError: no run of the folder has one.
         """
         from hwrlib import checkpoint
+
         return cls.from_checkpoint(checkpoint.find_checkpoint(checkpoint.latest_run(runs_dir)), device=device)
 
     def read(self, images: ImageLike | Sequence[ImageLike], *, batch_size: int = 64) -> Reading | list[Reading]:
@@ -121,8 +129,11 @@ class Recognizer:
         Raises:
             ValueError: an image cannot be read; the message names it.
         """
-        if isinstance(images, (str, Path, bytes, bytearray, Image.Image, np.ndarray)) or hasattr(images, "read") \
-                or hasattr(images, "detach"):
+        if (
+            isinstance(images, (str, Path, bytes, bytearray, Image.Image, np.ndarray))
+            or hasattr(images, "read")
+            or hasattr(images, "detach")
+        ):
             return next(self.read_each([images], batch_size=batch_size))
         return list(self.read_each(images, batch_size=batch_size))
 
@@ -133,8 +144,9 @@ class Recognizer:
                 raise reading
             yield reading
 
-    def read_to_csv(self, paths: Iterable[str | Path], table: str | Path, *, root: str | Path | None = None,
-                    batch_size: int = 64) -> list[ValueError]:
+    def read_to_csv(
+        self, paths: Iterable[str | Path], table: str | Path, *, root: str | Path | None = None, batch_size: int = 64
+    ) -> list[ValueError]:
         """Append file name, text and confidence of every image that the table lacks.
 
         Rows are written as they come, so a job that was killed continues where it stopped when it is started again; a row
@@ -152,6 +164,7 @@ class Recognizer:
             WriteError: the disk is full or read-only; what was read before is kept.
         """
         from hwrlib.batch.table import read_to_csv
+
         return read_to_csv(self, paths, table, root=root, batch_size=batch_size)
 
     def try_read(self, images: Iterable[ImageLike], *, batch_size: int = 64) -> Iterator[Reading | ValueError]:
@@ -166,7 +179,7 @@ class Recognizer:
             # Lines of similar width together: little padding, so less to compute.
             order = sorted(set(range(len(chunk))) - set(results), key=lambda i: normalised[i].ink.shape[1])
             for first in range(0, len(order), batch_size):
-                indices = order[first:first + batch_size]
+                indices = order[first : first + batch_size]
                 results.update(zip(indices, self._read_batch([normalised[i] for i in indices])))
             yield from (results[i] for i in range(len(chunk)))
 
@@ -198,32 +211,7 @@ class Recognizer:
         return readings
 
     def _character(self, symbol: Symbol, line: Normalised) -> Character:
-        pixels = self.model.stride / line.scale   # of the given image, per frame
+        pixels = self.model.stride / line.scale  # of the given image, per frame
         # Frames of the padding lie beyond the image; what was read there is put at its edge.
-        start, end = (min(line.left + frame * pixels, line.right)
-                      for frame in (symbol.first_frame, symbol.last_frame + 1))
+        start, end = (min(line.left + frame * pixels, line.right) for frame in (symbol.first_frame, symbol.last_frame + 1))
         return Character(self.charset.decode([symbol.index]), start, end, symbol.confidence)
-
-
-def find_images(source: str | Path, *, recursive: bool = False) -> list[Path]:
-    """The images that a file, a folder or a glob pattern names, sorted.
-
-    Args:
-        source: a pattern may hold `**` for any depth of folders.
-        recursive: search the folder's subfolders, too.
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    path = Path(source)
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        entries = path.rglob("*") if recursive else path.iterdir()
-        found = [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
-    else:
-        found = [Path(name) for name in glob(str(source), recursive=True) if Path(name).is_file()]
-    if not found:
-        hint = "" if recursive or not path.is_dir() else "; its subfolders are searched if you ask for it (recursive)"
-        raise FileNotFoundError(f"{source}: no image there; give a file, a folder of images or a pattern "
-                                f"such as 'scans/*.png'{hint}")
-    return sorted(found)

@@ -23,7 +23,7 @@ from hwrlib.optim import build_optimizers, build_schedulers, ema_update
 if TYPE_CHECKING:
     from hwrlib.train import Evaluation
 
-MAX_BAD_STEPS = 20       # losses in a row that are not finite before training stops
+MAX_BAD_STEPS = 20  # losses in a row that are not finite before training stops
 
 
 @dataclass
@@ -33,18 +33,18 @@ class Training:
     config: TrainConfig
     charset: Charset
     accelerator: Accelerator
-    precision: str                       # "fp32", "bf16" or "fp16"
-    model: nn.Module                     # as Accelerate wraps it
-    averaged: AveragedModel | None       # the moving average of its weights
+    precision: str  # "fp32", "bf16" or "fp16"
+    model: nn.Module  # as Accelerate wraps it
+    averaged: AveragedModel | None  # the moving average of its weights
     optimizers: list[torch.optim.Optimizer]
     schedulers: list[LambdaLR]
-    scaler: torch.amp.GradScaler         # keeps fp16 gradients from underflowing; idle in other precisions
-    labels: str                          # a digest of the training lines and their labels
-    epoch: int = 0                       # finished epochs
-    batch: int = 0                       # finished batches of the current epoch
-    skipped: int = 0                     # batches of the current epoch whose loss was not finite
-    bad_steps: int = 0                   # the same, in a row
-    losses: list[float] = field(default_factory=list)            # of every batch so far
+    scaler: torch.amp.GradScaler  # keeps fp16 gradients from underflowing; idle in other precisions
+    labels: str  # a digest of the training lines and their labels
+    epoch: int = 0  # finished epochs
+    batch: int = 0  # finished batches of the current epoch
+    skipped: int = 0  # batches of the current epoch whose loss was not finite
+    bad_steps: int = 0  # the same, in a row
+    losses: list[float] = field(default_factory=list)  # of every batch so far
     history: list[dict[str, Any]] = field(default_factory=list)  # of every epoch so far
 
     @property
@@ -75,8 +75,10 @@ class Training:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         if self.bad_steps >= MAX_BAD_STEPS:
-            raise FloatingPointError(f"the loss was not finite in {MAX_BAD_STEPS} batches in a row, the last with "
-                                     f"{', '.join(batch.names[:5])}; lower learning_rate or use precision: fp32")
+            raise FloatingPointError(
+                f"the loss was not finite in {MAX_BAD_STEPS} batches in a row, the last with "
+                f"{', '.join(batch.names[:5])}; lower learning_rate or use precision: fp32"
+            )
         return False
 
     def update_weights(self) -> None:
@@ -96,12 +98,21 @@ class Training:
     def end_epoch(self, train_loss: float, validation: Evaluation, *, seconds: float, batches: int) -> None:
         """Add the epoch to the history; `batches` were trained on in `seconds`."""
         lines = batches * self.config.batch_size * self.accelerator.num_processes
-        self.history.append({
-            "epoch": self.epoch + 1, "step": len(self.losses), "train_loss": train_loss,
-            "validation_loss": validation.loss, "validation_cer": validation.scores.cer,
-            "validation_wer": validation.scores.wer, "validation_exact": validation.scores.exact,
-            "learning_rate": float(self.schedulers[0].get_last_lr()[0]), "seconds": round(seconds, 1),
-            "images_per_second": round(lines / seconds, 1), "skipped_batches": self.skipped})
+        self.history.append(
+            {
+                "epoch": self.epoch + 1,
+                "step": len(self.losses),
+                "train_loss": train_loss,
+                "validation_loss": validation.loss,
+                "validation_cer": validation.scores.cer,
+                "validation_wer": validation.scores.wer,
+                "validation_exact": validation.scores.exact,
+                "learning_rate": float(self.schedulers[0].get_last_lr()[0]),
+                "seconds": round(seconds, 1),
+                "images_per_second": round(lines / seconds, 1),
+                "skipped_batches": self.skipped,
+            }
+        )
         self.epoch, self.batch, self.skipped = self.epoch + 1, 0, 0
 
     def is_stalled(self) -> bool:
@@ -112,13 +123,21 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs."""
-        return {"config": self.config.as_dict(), "characters": self.charset.characters, "labels": self.labels,
-                "model": self.plain_model.state_dict(),
-                "averaged": self.averaged.state_dict() if self.averaged is not None else None,
-                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-                "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
-                "scaler": self.scaler.state_dict(), "epoch": self.epoch, "batch": self.batch, "skipped": self.skipped,
-                "losses": torch.tensor(self.losses), "history": self.history}
+        return {
+            "config": self.config.as_dict(),
+            "characters": self.charset.characters,
+            "labels": self.labels,
+            "model": self.plain_model.state_dict(),
+            "averaged": self.averaged.state_dict() if self.averaged is not None else None,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
+            "scaler": self.scaler.state_dict(),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "skipped": self.skipped,
+            "losses": torch.tensor(self.losses),
+            "history": self.history,
+        }
 
     def differences(self, state: dict[str, Any]) -> list[str]:
         """Why this training cannot continue from a state, if so."""
@@ -168,8 +187,18 @@ def start(config: TrainConfig, charset: Charset, batches: int, *, labels: str = 
     updates = config.epochs * math.ceil(math.ceil(batches / accelerator.num_processes) / config.accumulation)
     precision = resolve_precision(config.precision, accelerator.device)
     scaler = torch.amp.GradScaler(accelerator.device.type, enabled=precision == "fp16")
-    return Training(config, charset, accelerator, precision, accelerator.prepare(model), averaged, optimizers,
-                    build_schedulers(config, optimizers, updates), scaler, labels)
+    return Training(
+        config,
+        charset,
+        accelerator,
+        precision,
+        accelerator.prepare(model),
+        averaged,
+        optimizers,
+        build_schedulers(config, optimizers, updates),
+        scaler,
+        labels,
+    )
 
 
 def build_model(config: TrainConfig, num_classes: int) -> CRNN:
@@ -177,8 +206,14 @@ def build_model(config: TrainConfig, num_classes: int) -> CRNN:
     torch.manual_seed(config.seed)
     if config.model == "baseline":
         return CRNN(num_classes, architecture="baseline")
-    return CRNN(num_classes, architecture=config.model, width=config.width, hidden=config.hidden, layers=config.layers,
-                dropout=config.dropout)
+    return CRNN(
+        num_classes,
+        architecture=config.model,
+        width=config.width,
+        hidden=config.hidden,
+        layers=config.layers,
+        dropout=config.dropout,
+    )
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -9,7 +9,6 @@ ends with the same weights, bit for bit.
 """
 
 import argparse
-import hashlib
 import logging
 import math
 import os
@@ -34,23 +33,24 @@ from hwrlib.augment import augment
 from hwrlib.charset import Charset
 from hwrlib.checkpoint import Checkpointer
 from hwrlib.config import TrainConfig
-from hwrlib.ctc import ctc_loss, greedy_decode, label_fault
-from hwrlib.data import Batch, JoinedLines, LineDataset, eval_loader, train_loader
+from hwrlib.ctc import ctc_loss, greedy_decode
+from hwrlib.data import Batch, LineDataset, eval_loader, train_loader
 from hwrlib.files import with_remedy
-from hwrlib.labels import apply_decisions
 from hwrlib.metrics import Scores, score
 from hwrlib.model import CRNN
 from hwrlib.progress import Progress, duration, logger, logging_to
-from hwrlib.state import Training, autocast, build_model, start
+from hwrlib.state import Training, autocast, start
+from hwrlib.training_data import digest, training_data
 
-MAX_UNTRAINABLE = 0.05   # fraction of the training labels that may be unusable
 ALL_BLANK = (
     "epoch %d: every validation line is read as empty. CTC trainings start on this plateau and leave it within a few "
     "passes; one that does not needs model: residual with shortcut: 0.3, a smaller batch_size or another learning_rate, or "
-    "has labels that do not belong to their images (look at them in notebook 01)")
+    "has labels that do not belong to their images (look at them in notebook 01)"
+)
 
 
 # One step ------------------------------------------------------------------------------------------------------------
+
 
 def train_step(training: Training, batch: Batch) -> Tensor:
     """Learn from one batch: augment, read, compare with the labels, move the weights.
@@ -61,15 +61,15 @@ def train_step(training: Training, batch: Batch) -> Tensor:
     Returns:
         The loss, nats per character. A loss that is not finite moves no weight.
     """
-    images = augment(batch.images, training.config.augment)                              # (N, 1, H, W)
+    images = augment(batch.images, training.config.augment)  # (N, 1, H, W)
     with training.autocast():
         log_probs, input_lengths, shortcut = training.model(images, batch.image_widths)  # (T, N, C), (N,), (T, N, C)
     loss = ctc_loss(log_probs, batch, input_lengths).mean()
     if shortcut is not None:
         loss = loss + training.config.shortcut * ctc_loss(shortcut, batch, input_lengths).mean()
     if training.is_finite(loss, batch):
-        training.accelerator.backward(training.scaler.scale(loss))                       # the scaler acts in fp16 only
-        if training.accelerator.sync_gradients:                                          # enough batches accumulated
+        training.accelerator.backward(training.scaler.scale(loss))  # the scaler acts in fp16 only
+        if training.accelerator.sync_gradients:  # enough batches accumulated
             training.update_weights()
     return loss.detach()
 
@@ -95,7 +95,7 @@ def train_one_epoch(training: Training, loader: DataLoader, *, after_step: Calla
         progress.step(training.batch, len(batch.texts), training.losses[-1])
         if training.accelerator.sync_gradients:
             after_step()
-    losses = np.array(training.losses[-training.batch:])
+    losses = np.array(training.losses[-training.batch :])
     return float(losses[np.isfinite(losses)].mean())
 
 
@@ -107,7 +107,7 @@ def _seed_step(*place: int) -> None:
 class Evaluation(NamedTuple):
     """What a model reads in a split, and how right it is."""
 
-    loss: float             # mean CTC loss over all lines, nats per character
+    loss: float  # mean CTC loss over all lines, nats per character
     scores: Scores
     names: list[str]
     references: list[str]
@@ -145,17 +145,23 @@ def evaluate(model: CRNN, loader: DataLoader, charset: Charset, *, precision: st
 
 # A whole run ---------------------------------------------------------------------------------------------------------
 
+
 class Run(NamedTuple):
     """A training's result."""
 
-    folder: Path            # with best_model.pth, history.csv, losses.csv, config.json, train.log, tensorboard/
-    history: pd.DataFrame   # a row per epoch
-    best_cer: float         # on the validation split, a fraction
+    folder: Path  # with best_model.pth, history.csv, losses.csv, config.json, train.log, tensorboard/
+    history: pd.DataFrame  # a row per epoch
+    best_cer: float  # on the validation split, a fraction
 
 
-def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool = False,
-        sets: tuple[LineDataset, LineDataset] | None = None,
-        on_epoch: Callable[[pd.DataFrame], None] = lambda history: None) -> Run:
+def fit(
+    config: TrainConfig,
+    run_dir: str | Path | None = None,
+    *,
+    resume: bool = False,
+    sets: tuple[LineDataset, LineDataset] | None = None,
+    on_epoch: Callable[[pd.DataFrame], None] = lambda history: None,
+) -> Run:
     """Train a recogniser and leave everything about it in a folder.
 
     Args:
@@ -173,12 +179,8 @@ def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool 
     """
     folder = _open_folder(run_dir, resume)
     with logging_to(folder / "train.log"):
-        parts, validation_set = _training_parts(config, sets)
-        charset = Charset(config.characters or Charset.from_texts(t for part in parts for t in part.texts).characters)
-        for part in parts:
-            skip_untrainable(part, charset, build_model(config, len(charset)))
-        lines = JoinedLines(parts)
-        training = start(config, charset, math.ceil(len(lines) / config.batch_size), labels=_digest(parts))
+        lines, validation_set, charset = training_data(config, sets)
+        training = start(config, charset, math.ceil(len(lines) / config.batch_size), labels=digest(lines))
         checkpointer = Checkpointer(training, folder)
         if resume:
             checkpointer.restore()
@@ -190,8 +192,13 @@ def fit(config: TrainConfig, run_dir: str | Path | None = None, *, resume: bool 
     return Run(folder, history, float(history["validation_cer"].min()))
 
 
-def _run_epochs(training: Training, checkpointer: Checkpointer, loader: DataLoader, validation_loader: DataLoader,
-                on_epoch: Callable[[pd.DataFrame], None]) -> None:
+def _run_epochs(
+    training: Training,
+    checkpointer: Checkpointer,
+    loader: DataLoader,
+    validation_loader: DataLoader,
+    on_epoch: Callable[[pd.DataFrame], None],
+) -> None:
     sampler, prepared = loader.batch_sampler, training.accelerator.prepare(loader)
     while training.epoch < training.config.epochs and not training.is_stalled():
         started, done = time.perf_counter(), training.batch
@@ -209,57 +216,18 @@ def _run_epochs(training: Training, checkpointer: Checkpointer, loader: DataLoad
 def _report(training: Training, validation: Evaluation) -> None:
     """Log an epoch."""
     row, left = training.history[-1], training.config.epochs - training.epoch
-    logger.info("epoch %d/%d: train loss %.4f, validation CER %.2f %%, exact %.2f %%, %.0f lines/s, %s left",
-                row["epoch"], training.config.epochs, row["train_loss"], 100 * row["validation_cer"],
-                100 * row["validation_exact"], row["images_per_second"], duration(left * row["seconds"]))
+    logger.info(
+        "epoch %d/%d: train loss %.4f, validation CER %.2f %%, exact %.2f %%, %.0f lines/s, %s left",
+        row["epoch"],
+        training.config.epochs,
+        row["train_loss"],
+        100 * row["validation_cer"],
+        100 * row["validation_exact"],
+        row["images_per_second"],
+        duration(left * row["seconds"]),
+    )
     if training.accelerator.is_main_process and training.epoch in (1, 4, 16) and not any(validation.hypotheses):
         logger.warning(ALL_BLANK, training.epoch)
-
-
-def load_splits(config: TrainConfig) -> tuple[LineDataset, LineDataset]:
-    """The training and the validation split, corrected if the configuration says so.
-
-    Raises:
-        ValueError: `corrections` do not fit the data set, or leave no line.
-    """
-    splits = [LineDataset(config.data, name, config.normalisation) for name in ("train", "validation")]
-    for split in splits if config.corrections else []:
-        apply_decisions(split, config.corrections)
-    return splits[0], splits[1]
-
-
-def _training_parts(config: TrainConfig, sets: tuple[LineDataset, LineDataset] | None
-                    ) -> tuple[list[LineDataset], LineDataset]:
-    """The data sets to train on, limited if asked for, and the one to validate on."""
-    train_set, validation_set = sets or load_splits(config)
-    if config.train_limit and config.train_limit < len(train_set):
-        chosen = np.random.default_rng(config.seed).permutation(len(train_set))[:config.train_limit]
-        train_set.select(np.sort(chosen), "beyond train_limit")
-    extra = [LineDataset(config.extra_data, "train", config.normalisation)] if config.extra_data else []
-    return [train_set, *extra], validation_set
-
-
-def skip_untrainable(dataset: LineDataset, charset: Charset, model: CRNN) -> None:
-    """Exclude lines whose label needs more frames than their image has, or characters that the charset lacks.
-
-    Raises:
-        ValueError: they are more than 5 % of the split; the message names the first three.
-    """
-    frames = model.output_lengths(torch.from_numpy(dataset.widths)).tolist()
-    faults = [label_fault(text, count, charset) for text, count in zip(dataset.texts, frames)]
-    bad = [i for i, fault in enumerate(faults) if fault]
-    if not bad:
-        return
-    found = (f"{dataset.folder / dataset.split}: {len(bad)} of {len(dataset)} labels cannot be trained on: "
-             + "; ".join(f"{dataset.names[i]}: {faults[i]}" for i in bad[:3]) + (", ..." if len(bad) > 3 else ""))
-    if len(bad) > MAX_UNTRAINABLE * len(dataset):
-        raise ValueError(f"{found}. Widen the images (max_width), add to `characters`, or correct the labels")
-    dataset.select(np.setdiff1d(np.arange(len(dataset)), bad), "label cannot be trained on")
-    logger.warning("%s. They are skipped.", found)
-
-
-def _digest(parts: list[LineDataset]) -> str:
-    return hashlib.sha1(repr([(part.names, part.texts) for part in parts]).encode()).hexdigest()
 
 
 def new_run_folder(runs_dir: str | Path = "runs") -> Path:
@@ -270,8 +238,9 @@ def new_run_folder(runs_dir: str | Path = "runs") -> Path:
 def _open_folder(run_dir: str | Path | None, resume: bool) -> Path:
     folder = Path(run_dir) if run_dir else new_run_folder()
     if not resume and (folder / checkpoint.RESUME).exists():
-        raise FileExistsError(f"{folder}: a training was started here already; set resume to continue it, or choose "
-                              "another folder")
+        raise FileExistsError(
+            f"{folder}: a training was started here already; set resume to continue it, or choose another folder"
+        )
     with with_remedy(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -25,9 +25,14 @@ TRAINING = "02_training"
 
 def notebook_parameters(notebook: Path) -> dict[str, dict[str, Any]]:
     """The parameters of a notebook: name -> ``{"type", "default", "help"}``, read from its parameters cell."""
-    return {name: {"type": about["inferred_type_name"].split("#")[0].strip(),
-                   "default": ast.literal_eval(about["default"]), "help": about["help"]}
-            for name, about in papermill.inspect_notebook(str(notebook)).items()}
+    return {
+        name: {
+            "type": about["inferred_type_name"].split("#")[0].strip(),
+            "default": ast.literal_eval(about["default"]),
+            "help": about["help"],
+        }
+        for name, about in papermill.inspect_notebook(str(notebook)).items()
+    }
 
 
 def check_parameters(values: dict[str, Any], known: dict[str, dict[str, Any]]) -> None:
@@ -63,13 +68,17 @@ def run_course(values: dict[str, Any], run_dir: Path, *, notebooks: Path = NOTEB
     parameters = {path: notebook_parameters(path) for path in paths}
     check_parameters(values, {name: about for known in parameters.values() for name, about in known.items()})
     knobs = {name: value for name, value in values.items() if name in TrainConfig.names()}
-    TrainConfig.from_dict(knobs)   # values out of range are refused now, not after the first notebook
+    TrainConfig.from_dict(knobs)  # values out of range are refused now, not after the first notebook
     run_dir.mkdir(parents=True, exist_ok=True)
     for path in paths:
         print(f"{path.name} ...", flush=True)
         papermill.execute_notebook(
-            str(path), str(run_dir / path.name), cwd=str(ROOT), progress_bar=False,
-            parameters={name: value for name, value in values.items() if name in parameters[path]})
+            str(path),
+            str(run_dir / path.name),
+            cwd=str(ROOT),
+            progress_bar=False,
+            parameters={name: value for name, value in values.items() if name in parameters[path]},
+        )
     return run_dir
 
 
@@ -86,8 +95,14 @@ def course_values(data: str | None, params: str | None, run_dir: Path) -> dict[s
     if not isinstance(values, dict):
         raise ValueError(f"{params}: the file must hold `name: value` lines")
     data = data or values.get("data") or TrainConfig().data
-    return {**values, "data": data, "run": str(run_dir), "checkpoint": str(run_dir / "best_model.pth"),
-            "test_dir": f"{data}/test", "test_labels": f"{data}/test.csv"}
+    return {
+        **values,
+        "data": data,
+        "run": str(run_dir),
+        "checkpoint": str(run_dir / "best_model.pth"),
+        "test_dir": f"{data}/test",
+        "test_labels": f"{data}/test.csv",
+    }
 
 
 def main() -> int:
@@ -109,10 +124,12 @@ def main() -> int:
         print(f"{error.ename}: {error.evalue}\nThe notebooks as far as they got are in {run_dir}.", file=sys.stderr)
         return 1
     metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
-    print(f"\nCER {metrics['cer']:.2%}, exact {metrics['exact']:.2%} on {metrics['lines']} lines of {metrics['split']} "
-          f"({metrics['data']}).\nLook at {run_dir}/ : the executed notebooks, metrics.json, history.csv, "
-          "predictions.csv, best_model.pth.\nRead images of your own with notebook 04, or "
-          "hwrlib.Recognizer.latest('runs').read('image.png').")
+    print(
+        f"\nCER {metrics['cer']:.2%}, exact {metrics['exact']:.2%} on {metrics['lines']} lines of {metrics['split']} "
+        f"({metrics['data']}).\nLook at {run_dir}/ : the executed notebooks, metrics.json, history.csv, "
+        "predictions.csv, best_model.pth.\nRead images of your own with notebook 04, or "
+        "hwrlib.Recognizer.latest('runs').read('image.png')."
+    )
     return 0
 
 

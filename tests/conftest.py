@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")   # of child processes, too: small tensors gain nothing from threads
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of child processes, too: small tensors gain nothing from threads
 os.environ["TQDM_DISABLE"] = "1"
 
 import cv2
@@ -25,6 +25,7 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def draw() -> Callable[..., np.ndarray]:
     """Draw a word in black on white: (H, W) uint8, 48 px high, as wide as it needs."""
+
     def draw_word(text: str, seed: int = 0) -> np.ndarray:
         random = np.random.default_rng(seed)
         scale, thickness = random.uniform(0.8, 1.1), int(random.integers(2, 4))
@@ -33,12 +34,14 @@ def draw() -> Callable[..., np.ndarray]:
         place = (int(random.integers(4, 12)), int(random.integers(34, 42)))
         cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, 0, thickness, cv2.LINE_AA)
         return image
+
     return draw_word
 
 
 @pytest.fixture(scope="session")
 def write_split(draw) -> Callable[..., list[Path]]:
     """Write one split of a data set: its images, drawn, and its table; returns the images' paths."""
+
     def write(folder: Path, split: str, texts: list[str]) -> list[Path]:
         (folder / split).mkdir(parents=True, exist_ok=True)
         paths = [folder / split / f"{split.upper()}_{number:03d}.png" for number in range(len(texts))]
@@ -47,6 +50,7 @@ def write_split(draw) -> Callable[..., list[Path]]:
         with open(folder / f"{split}.csv", "w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("FILENAME", "IDENTITY"), *zip((path.name for path in paths), texts)])
         return paths
+
     return write
 
 
@@ -62,10 +66,25 @@ def drawn_set(tmp_path_factory, write_split) -> Path:
 @pytest.fixture(scope="session")
 def tiny(drawn_set) -> Callable[..., TrainConfig]:
     """A configuration that trains on the drawn set in seconds; what is given by name differs from it."""
+
     def configure(**changes) -> TrainConfig:
-        values = dict(data=str(drawn_set), width=16, hidden=32, height=16, max_width=64, min_width=16, epochs=16,
-                      batch_size=6, learning_rate=0.01, dropout=0.0, ema=0.9, augment=0.0, precision="fp32")
+        values = dict(
+            data=str(drawn_set),
+            width=16,
+            hidden=32,
+            height=16,
+            max_width=64,
+            min_width=16,
+            epochs=16,
+            batch_size=6,
+            learning_rate=0.01,
+            dropout=0.0,
+            ema=0.9,
+            augment=0.0,
+            precision="fp32",
+        )
         return TrainConfig(**values | changes)
+
     return configure
 
 

@@ -31,8 +31,14 @@ from hwrlib.model import CRNN
 def saved(tmp_path) -> Path:
     """The checkpoint of a small model."""
     torch.manual_seed(0)
-    save_model(tmp_path / "model.pth", model=CRNN(4, width=2, hidden=3), charset=Charset("AÉB"),
-               normalisation=Normalisation(height=16), config={"epochs": 2}, metrics={"validation_cer": 0.5})
+    save_model(
+        tmp_path / "model.pth",
+        model=CRNN(4, width=2, hidden=3),
+        charset=Charset("AÉB"),
+        normalisation=Normalisation(height=16),
+        config={"epochs": 2},
+        metrics={"validation_cer": 0.5},
+    )
     return tmp_path / "model.pth"
 
 
@@ -46,11 +52,18 @@ class Evil:
         return Path.touch, (self.mark,)
 
 
-@pytest.mark.parametrize("model", [CRNN(4, width=2, hidden=3, dropout=0.1), CRNN(4, architecture="baseline")],
-                         ids=["residual", "baseline"])
+@pytest.mark.parametrize(
+    "model", [CRNN(4, width=2, hidden=3, dropout=0.1), CRNN(4, architecture="baseline")], ids=["residual", "baseline"]
+)
 def test_round_trip(tmp_path, model):
-    save_model(tmp_path / "model.pth", model=model, charset=Charset("AÉB"), normalisation=Normalisation(height=64),
-               config={"epochs": 2}, metrics={"validation_cer": 0.5})
+    save_model(
+        tmp_path / "model.pth",
+        model=model,
+        charset=Charset("AÉB"),
+        normalisation=Normalisation(height=64),
+        config={"epochs": 2},
+        metrics={"validation_cer": 0.5},
+    )
     loaded, charset, normalisation, about = load_model(tmp_path / "model.pth")
     assert not loaded.training and loaded.arguments == model.arguments
     assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), model.state_dict().values()))
@@ -58,9 +71,14 @@ def test_round_trip(tmp_path, model):
     assert about == {"config": {"epochs": 2}, "metrics": {"validation_cer": 0.5}}
 
 
-@pytest.mark.parametrize("model, arguments", [
-    (CRNN(4, width=2, hidden=3), {"num_classes": 4, "width": 2, "hidden": 3, "layers": 2, "dropout": 0.1}),
-    (CRNN(4, architecture="baseline"), {"num_classes": 4, "baseline": True})], ids=["residual", "baseline"])
+@pytest.mark.parametrize(
+    "model, arguments",
+    [
+        (CRNN(4, width=2, hidden=3), {"num_classes": 4, "width": 2, "hidden": 3, "layers": 2, "dropout": 0.1}),
+        (CRNN(4, architecture="baseline"), {"num_classes": 4, "baseline": True}),
+    ],
+    ids=["residual", "baseline"],
+)
 def test_models_of_the_first_version_load(saved, model, arguments):
     save_atomically(load_safely(saved) | {"arguments": arguments, "model": model.state_dict()}, saved)
     loaded, *_ = load_model(saved)
@@ -70,6 +88,7 @@ def test_models_of_the_first_version_load(saved, model, arguments):
 
 # Written whole -------------------------------------------------------------------------------------------------------
 
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "state.pth"
     save_atomically({"epoch": 1}, path)
@@ -77,6 +96,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def disk_full(content, file):
         file.write(b"half a checkpoint")
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(checkpoint.torch, "save", disk_full)
     with pytest.raises(OSError, match="No space left"):
         save_atomically({"epoch": 2}, path)
@@ -97,10 +117,11 @@ def test_the_file_is_on_the_disk_before_it_is_renamed(tmp_path, monkeypatch):
 
 # Refused -------------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
 def test_a_file_cut_short_is_refused(saved, share):
     content = saved.read_bytes()
-    saved.write_bytes(content[:int(share * len(content))])
+    saved.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ValueError, match="model.pth: "):
         load_model(saved)
 
@@ -120,8 +141,9 @@ def test_a_damaged_file_loads_or_is_refused_but_nothing_else(saved):
     assert refused > 20
 
 
-@pytest.mark.parametrize("save", [
-    torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, protocol=2))], ids=["torch", "pickle"])
+@pytest.mark.parametrize(
+    "save", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, protocol=2))], ids=["torch", "pickle"]
+)
 def test_code_in_a_file_is_refused_and_not_run(tmp_path, save):
     mark, path = tmp_path / "code-was-run", tmp_path / "evil.pth"
     save({"format": checkpoint.FORMAT, "model": Evil(mark)}, path)
@@ -129,23 +151,27 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path, save):
         load_safely(path)
     assert not mark.exists()
     pickle.loads(pickle.dumps(Evil(mark)))
-    assert mark.exists()                            # so the file was indeed a trap
+    assert mark.exists()  # so the file was indeed a trap
 
 
-@pytest.mark.parametrize("content, found", [({"format": "hwrlib-0"}, "hwrlib-0"), ({"weights": 1}, "None"),
-                                            ([1, 2], "list")])
+@pytest.mark.parametrize(
+    "content, found", [({"format": "hwrlib-0"}, "hwrlib-0"), ({"weights": 1}, "None"), ([1, 2], "list")]
+)
 def test_another_version_is_refused(tmp_path, content, found):
     torch.save(content, tmp_path / "old.pth")
     with pytest.raises(ValueError, match=f"old.pth: not a checkpoint of this version.*hwrlib-1.*{found}"):
         load_safely(tmp_path / "old.pth")
 
 
-@pytest.mark.parametrize("change, said", [
-    ({"characters": "ABCDE"}, "charset of 6 classes beside a model of 4"),
-    ({"arguments": {"num_classes": 4, "width": 4, "hidden": 3}}, "do not fit"),
-    ({"arguments": {"num_classes": 4, "depth": 9}}, "do not fit"),
-    ({"normalisation": {"tall": 3}}, "do not fit"),
-])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"characters": "ABCDE"}, "charset of 6 classes beside a model of 4"),
+        ({"arguments": {"num_classes": 4, "width": 4, "hidden": 3}}, "do not fit"),
+        ({"arguments": {"num_classes": 4, "depth": 9}}, "do not fit"),
+        ({"normalisation": {"tall": 3}}, "do not fit"),
+    ],
+)
 def test_parts_that_do_not_fit_each_other_are_refused(saved, change, said):
     content = load_safely(saved)
     save_atomically(content | change, saved)
@@ -159,6 +185,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 # Found ---------------------------------------------------------------------------------------------------------------
+
 
 def test_the_best_is_found_or_else_the_last(tmp_path):
     with pytest.raises(FileNotFoundError, match="no best_model.pth and no epoch checkpoint"):
@@ -199,11 +226,12 @@ def test_shipped_weights_are_small_and_documented(name):
 
 # Started from --------------------------------------------------------------------------------------------------------
 
+
 def test_a_model_starts_from_anothers_weights(saved):
     other = load_model(saved)[0].state_dict()
     model = CRNN(5, width=2, hidden=3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    start_from(saved, model, Charset("BAXÉ"))           # B, A and É are known to the other as 3, 1 and 2
+    start_from(saved, model, Charset("BAXÉ"))  # B, A and É are known to the other as 3, 1 and 2
     for name, value in model.state_dict().items():
         if name.startswith(CLASS_LAYERS):
             assert torch.equal(value[[0, 1, 2, 4]], other[name][[0, 3, 1, 2]])

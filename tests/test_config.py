@@ -26,13 +26,16 @@ def test_unknown_names_are_refused_with_the_known_ones():
     assert all(name in str(error.value) for name in TrainConfig.names())
 
 
-@pytest.mark.parametrize("name, value, said", [
-    ("epochs", 2.0, "epochs must be int, not 2.0"),
-    ("epochs", True, "epochs must be int, not True"),
-    ("data", 3, "data must be str, not 3"),
-    ("dropout", None, "dropout must be float, not None"),
-    ("learning_rate", "1e-3", "learning_rate must be float, not '1e-3' (write 0.001, not 1e-3)"),
-])
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("epochs", 2.0, "epochs must be int, not 2.0"),
+        ("epochs", True, "epochs must be int, not True"),
+        ("data", 3, "data must be str, not 3"),
+        ("dropout", None, "dropout must be float, not None"),
+        ("learning_rate", "1e-3", "learning_rate must be float, not '1e-3' (write 0.001, not 1e-3)"),
+    ],
+)
 def test_wrong_types_are_refused(name, value, said):
     with pytest.raises(ValueError) as error:
         TrainConfig(**{name: value})
@@ -44,11 +47,28 @@ def test_a_whole_number_does_for_a_fraction():
     assert config.learning_rate == 1.0 and type(config.learning_rate) is type(config.dropout) is float
 
 
-@pytest.mark.parametrize("name, value", [
-    ("epochs", 0), ("batch_size", -1), ("learning_rate", 0.0), ("learning_rate", float("nan")), ("dropout", 1.0),
-    ("learning_rate", float("inf")), ("ema", -0.1), ("augment", -1.0), ("seed", -1), ("model", "resnet"), ("schedule", "step"), ("precision", "fp8"),
-    ("height", 50), ("min_width", 1000), ("max_stretch", 0.5), ("warmup", 1.0), ("workers", -1),
-])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("epochs", 0),
+        ("batch_size", -1),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("dropout", 1.0),
+        ("learning_rate", float("inf")),
+        ("ema", -0.1),
+        ("augment", -1.0),
+        ("seed", -1),
+        ("model", "resnet"),
+        ("schedule", "step"),
+        ("precision", "fp8"),
+        ("height", 50),
+        ("min_width", 1000),
+        ("max_stretch", 0.5),
+        ("warmup", 1.0),
+        ("workers", -1),
+    ],
+)
 def test_values_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=name):
         TrainConfig(**{name: value})
@@ -78,7 +98,7 @@ def test_the_record_of_an_earlier_version():
 def test_what_differs():
     config = TrainConfig(epochs=7, workers=3)
     assert config.changed() == {"epochs": 7, "workers": 3}
-    assert config.differences(TrainConfig()) == ["epochs: 4 then, 7 now"]      # the number of workers is free to change
+    assert config.differences(TrainConfig()) == ["epochs: 4 then, 7 now"]  # the number of workers is free to change
 
 
 def test_every_knob_is_explained():
@@ -87,16 +107,23 @@ def test_every_knob_is_explained():
 
 def test_yaml_file(tmp_path):
     file = tmp_path / "names.yaml"
-    file.write_text("epochs: 4   # passes\nlearning_rate: 0.002\ncharacters: \"ABÉ\"\n", encoding="utf-8")
+    file.write_text('epochs: 4   # passes\nlearning_rate: 0.002\ncharacters: "ABÉ"\n', encoding="utf-8")
     assert TrainConfig.from_yaml(file) == TrainConfig(epochs=4, learning_rate=0.002, characters="ABÉ")
     file.write_text("", encoding="utf-8")
     assert TrainConfig.from_yaml(file) == TrainConfig()
 
 
-@pytest.mark.parametrize("content, said", [
-    ("learning_rate: 1e-3", "write 0.001"), ("epoch: 3", "unknown parameters ['epoch']"), ("epochs: [", "epochs"),
-    ("- epochs", "`name: value` lines"), ("epochs: 0", "above 0"), ("just text", "`name: value` lines"),
-])
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        ("learning_rate: 1e-3", "write 0.001"),
+        ("epoch: 3", "unknown parameters ['epoch']"),
+        ("epochs: [", "epochs"),
+        ("- epochs", "`name: value` lines"),
+        ("epochs: 0", "above 0"),
+        ("just text", "`name: value` lines"),
+    ],
+)
 def test_faults_of_a_yaml_file_name_the_file(tmp_path, content, said):
     file = tmp_path / "mine.yaml"
     file.write_text(content, encoding="utf-8")

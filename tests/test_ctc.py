@@ -20,18 +20,24 @@ from hwrlib.recognizer import Recognizer
 def text_log_probability(log_probs: Tensor, text: list[int]) -> Tensor:
     """ln P(text): of all C^T paths (T, C), those that collapse to the text, added up."""
     frames, classes = log_probs.shape
-    paths = [path for path in product(range(classes), repeat=frames)
-             if [index for index, _ in groupby(path) if index] == text]
+    paths = [
+        path for path in product(range(classes), repeat=frames) if [index for index, _ in groupby(path) if index] == text
+    ]
     return log_probs[torch.arange(frames), torch.tensor(paths).long().reshape(-1, frames)].sum(1).logsumexp(0)
 
 
 def batch_of(texts: list[list[int]]) -> Batch:
     targets = torch.zeros(len(texts), max(map(len, texts)), dtype=torch.int64)
     for n, text in enumerate(texts):
-        targets[n, :len(text)] = torch.tensor(text)
-    return Batch(torch.empty(0), torch.empty(0), targets, torch.tensor([len(text) for text in texts]),
-                 tuple("".join("_ABC"[index] for index in text) for text in texts),
-                 tuple(f"{n}.png" for n in range(len(texts))))
+        targets[n, : len(text)] = torch.tensor(text)
+    return Batch(
+        torch.empty(0),
+        torch.empty(0),
+        targets,
+        torch.tensor([len(text) for text in texts]),
+        tuple("".join("_ABC"[index] for index in text) for text in texts),
+        tuple(f"{n}.png" for n in range(len(texts))),
+    )
 
 
 def random_log_probs(frames: int, lines: int, classes: int, seed: int = 0) -> Tensor:
@@ -63,8 +69,10 @@ def test_gradient_is_that_of_the_sum_over_all_paths():
     ctc_loss(logits.log_softmax(-1), batch_of(TEXTS), LENGTHS).sum().backward()
     ours, logits.grad = logits.grad, None
     log_probs = logits.log_softmax(-1)
-    sum(-text_log_probability(log_probs[:length, n], text) / max(len(text), 1)
-        for n, (text, length) in enumerate(zip(TEXTS, LENGTHS))).backward()
+    sum(
+        -text_log_probability(log_probs[:length, n], text) / max(len(text), 1)
+        for n, (text, length) in enumerate(zip(TEXTS, LENGTHS))
+    ).backward()
     torch.testing.assert_close(ours, logits.grad, rtol=1e-9, atol=1e-12)
 
 
@@ -75,8 +83,10 @@ def test_gradient_is_the_slope_of_the_loss():
     for t, c in product(range(5), range(4)):
         step = torch.zeros_like(logits)
         step[t, 0, c] = 1e-5
-        up, down = (float(ctc_loss((logits + sign * step).log_softmax(-1), batch, torch.tensor([5])).sum().detach())
-                    for sign in (1, -1))
+        up, down = (
+            float(ctc_loss((logits + sign * step).log_softmax(-1), batch, torch.tensor([5])).sum().detach())
+            for sign in (1, -1)
+        )
         assert float(logits.grad[t, 0, c]) == pytest.approx((up - down) / 2e-5, abs=1e-8)
 
 
@@ -88,8 +98,9 @@ def test_frames_needed(text, frames):
 def test_frames_needed_is_where_paths_begin_to_exist():
     for text in ([1], [1, 2], [1, 1], [1, 1, 1], [1, 2, 2]):
         needed = frames_needed(text)
-        probabilities = [float(text_log_probability(random_log_probs(frames, 1, 3)[:, 0], text).exp())
-                         for frames in range(1, 7)]
+        probabilities = [
+            float(text_log_probability(random_log_probs(frames, 1, 3)[:, 0], text).exp()) for frames in range(1, 7)
+        ]
         assert [probability > 0 for probability in probabilities] == [frames >= needed for frames in range(1, 7)]
 
 
@@ -103,13 +114,13 @@ def test_too_few_frames_name_the_samples():
 
 
 def test_confidence_is_the_probability_of_the_text():
-    normalisation = Normalisation(height=8, max_width=24, min_width=24)      # 24 px: six frames
+    normalisation = Normalisation(height=8, max_width=24, min_width=24)  # 24 px: six frames
     texts = set()
     for seed in range(8):
         torch.manual_seed(seed)
         model = CRNN(4, width=4, hidden=8)
-        model.classifier.weight.data *= 40          # an untrained model that is sure of something,
-        model.classifier.bias.data.zero_()          # and not always of the blank
+        model.classifier.weight.data *= 40  # an untrained model that is sure of something,
+        model.classifier.bias.data.zero_()  # and not always of the blank
         recognizer = Recognizer(model, Charset("ABC"), normalisation)
         image = np.where(np.random.default_rng(seed).random((12, 40)) < 0.3, 0, 255).astype(np.uint8)
         reading, (log_probs,) = recognizer.read(image), recognizer.log_probs([image])
@@ -122,19 +133,22 @@ def test_confidence_is_the_probability_of_the_text():
 
 def log_probs_of(*lines: list[int], classes: int = 4, sure: float = 0.7) -> torch.Tensor:
     """(T, N, C): the given class of each frame has probability ``sure``, the others share the rest."""
-    best = torch.tensor(lines).T                                    # (T, N)
+    best = torch.tensor(lines).T  # (T, N)
     probabilities = torch.full((*best.shape, classes), (1 - sure) / (classes - 1))
     return probabilities.scatter(2, best[..., None], sure).log()
 
 
-@pytest.mark.parametrize("frames, text", [
-    ([0, 0, 0], []),
-    ([1, 1, 1], [1]),
-    ([1, 0, 1], [1, 1]),
-    ([1, 2, 1], [1, 2, 1]),
-    ([0, 1, 1, 0, 0, 1, 2, 2, 0], [1, 1, 2]),
-    ([3], [3]),
-])
+@pytest.mark.parametrize(
+    "frames, text",
+    [
+        ([0, 0, 0], []),
+        ([1, 1, 1], [1]),
+        ([1, 0, 1], [1, 1]),
+        ([1, 2, 1], [1, 2, 1]),
+        ([0, 1, 1, 0, 0, 1, 2, 2, 0], [1, 1, 2]),
+        ([3], [3]),
+    ],
+)
 def test_repeats_collapse_and_blanks_fall(frames, text):
     assert greedy_decode(log_probs_of(frames), torch.tensor([len(frames)])) == [text]
 
@@ -148,7 +162,7 @@ def test_frames_past_a_length_are_not_read():
 def test_symbols_keep_their_frames_and_the_highest_probability():
     log_probs = log_probs_of([0, 2, 2, 0, 1])
     log_probs[2, 0] = torch.tensor([0.02, 0.04, 0.9, 0.04]).log()
-    (first, second), = greedy_symbols(log_probs, torch.tensor([5]))
+    ((first, second),) = greedy_symbols(log_probs, torch.tensor([5]))
     assert first[:3] == (2, 1, 2) and first.confidence == pytest.approx(0.9)
     assert second[:3] == (1, 4, 4) and second.confidence == pytest.approx(0.7)
     assert isinstance(first, Symbol)
@@ -170,8 +184,7 @@ def test_text_log_probabilities_are_the_ctc_loss_read_backwards(seed):
     lengths = torch.tensor([9, 4, 6, 1, 12])
     log_probs = (3 * torch.randn(12, 5, 4)).log_softmax(-1)
     targets = torch.nn.utils.rnn.pad_sequence([torch.tensor(text, dtype=torch.int64) for text in texts], True)
-    losses = F.ctc_loss(log_probs.double(), targets, lengths, torch.tensor([len(text) for text in texts]),
-                        reduction="none")
+    losses = F.ctc_loss(log_probs.double(), targets, lengths, torch.tensor([len(text) for text in texts]), reduction="none")
     assert text_log_probabilities(log_probs, lengths, texts) == pytest.approx(-losses.numpy(), rel=1e-5)
 
 
@@ -182,5 +195,5 @@ def test_a_text_that_does_not_fit_its_frames_is_impossible():
 
 def test_text_probabilities_of_long_lines_do_not_underflow():
     log_probs = log_probs_of([1, 0] * 600, sure=0.9).double()
-    value, = text_log_probabilities(log_probs, np.array([1200]), [[1] * 600])
+    (value,) = text_log_probabilities(log_probs, np.array([1200]), [[1] * 600])
     assert 1200 * np.log(0.9) <= value < 0

@@ -42,11 +42,13 @@ def decoded(monkeypatch) -> list[str]:
     def watched(path, normalisation):
         names.append(path.name)
         return normalise(path, normalisation)
+
     monkeypatch.setattr(cache, "normalise", watched)
     return names
 
 
 # The cache -----------------------------------------------------------------------------------------------------------
+
 
 def test_samples_are_the_normalised_images(folder):
     dataset = opened(folder)
@@ -70,7 +72,7 @@ def test_a_changed_image_is_noticed(folder, decoded):
     cv2.imwrite(str(folder / "train/TRAIN_003.png"), np.pad(np.zeros((20, 8), np.uint8), 12, constant_values=255))
     after = opened(folder)
     assert len(decoded) == 60 and not np.array_equal(after[3].ink, before)
-    assert len(list((folder / ".cache").iterdir())) == 2          # the stale one is gone
+    assert len(list((folder / ".cache").iterdir())) == 2  # the stale one is gone
 
 
 def test_a_removed_image_is_noticed(folder):
@@ -78,7 +80,7 @@ def test_a_removed_image_is_noticed(folder):
     (folder / "train/TRAIN_003.png").unlink()
     dataset = opened(folder)
     assert len(dataset) == 29 and "TRAIN_003.png" not in dataset.names
-    skipped, = dataset.skipped
+    (skipped,) = dataset.skipped
     assert skipped.name == "TRAIN_003.png" and "no such file" in skipped.reason
 
 
@@ -87,7 +89,7 @@ def test_another_normalisation_has_another_cache(folder, decoded):
     assert opened(folder, Normalisation(height=24, max_width=64, min_width=16))[0].ink.shape[0] == 24
     assert len(decoded) == 60
     opened(folder), opened(folder, Normalisation(height=24, max_width=64, min_width=16))
-    assert len(decoded) == 60                                     # both are kept
+    assert len(decoded) == 60  # both are kept
 
 
 def test_changed_labels_are_read_afresh(folder):
@@ -99,9 +101,9 @@ def test_changed_labels_are_read_afresh(folder):
 
 def test_a_half_written_cache_is_made_anew(folder, decoded):
     expected = opened(folder)[5].ink
-    index, = (folder / ".cache").glob("*.json")
-    ink, = (folder / ".cache").glob("*.ink")
-    index.unlink()                                                # killed between the ink and its index
+    (index,) = (folder / ".cache").glob("*.json")
+    (ink,) = (folder / ".cache").glob("*.ink")
+    index.unlink()  # killed between the ink and its index
     ink.write_bytes(b"")
     ink.with_suffix(".partial").write_bytes(b"half")
     assert np.array_equal(opened(folder)[5].ink, expected) and len(decoded) == 60
@@ -116,12 +118,13 @@ def test_a_data_set_survives_the_way_to_a_worker_process(folder):
 
 # What is left out ----------------------------------------------------------------------------------------------------
 
+
 def test_a_broken_image_is_skipped_and_reported(folder):
     (folder / "train/TRAIN_010.png").write_bytes(b"no image")
-    for _ in range(2):                                            # made, and then read from the cache
+    for _ in range(2):  # made, and then read from the cache
         dataset = opened(folder)
         assert len(dataset) == 29 and dataset.names[10] == "TRAIN_011.png" and dataset[10].text == "ANNA"
-        skipped, = dataset.skipped
+        (skipped,) = dataset.skipped
         assert skipped.name == "TRAIN_010.png" and "not a readable image" in skipped.reason
 
 
@@ -184,6 +187,7 @@ def test_lines_of_like_width_stand_together():
     def padding(batches: list[list[int]]) -> float:
         padded = sum(len(batch) * WIDTHS[batch].max() for batch in batches)
         return padded / WIDTHS.sum() - 1
+
     shuffled = np.random.default_rng(1).permutation(1003)
     assert padding(batches_at(0)) < 0.05 < 0.4 < padding(np.array_split(shuffled, 126))
 

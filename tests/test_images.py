@@ -27,6 +27,7 @@ def alike(a: np.ndarray, b: np.ndarray, limit: float = 3.0) -> bool:
 
 # Any image -----------------------------------------------------------------------------------------------------------
 
+
 def test_result_is_ink_of_the_asked_size(word):
     result = normalise(word, SIZES)
     assert result.ink.dtype == np.uint8 and result.ink.shape[0] == 32 and 32 <= result.ink.shape[1] <= 128
@@ -35,31 +36,54 @@ def test_result_is_ink_of_the_asked_size(word):
 
 def test_path_image_and_array_are_the_same(word, tmp_path):
     Image.fromarray(word).save(tmp_path / "word.png")
-    for image in (tmp_path / "word.png", str(tmp_path / "word.png"), Image.fromarray(word), word[:, :, None],
-                  np.dstack([word] * 3), word.astype(np.float32) / 255, Image.fromarray(word).convert("RGB")):
+    for image in (
+        tmp_path / "word.png",
+        str(tmp_path / "word.png"),
+        Image.fromarray(word),
+        word[:, :, None],
+        np.dstack([word] * 3),
+        word.astype(np.float32) / 255,
+        Image.fromarray(word).convert("RGB"),
+    ):
         assert np.array_equal(ink_of(image), ink_of(word))
 
 
 def test_every_way_of_giving_an_image_reads_the_same(word, tmp_path):
     """Each of these was once read as a blank image or refused with a puzzling error."""
     Image.fromarray(word).save(tmp_path / "word.png")
-    given = {"floats to 255": word.astype(np.float64), "float16 to 1": (word / 255).astype(np.float16),
-             "booleans": word > 127, "int64": word.astype(np.int64), "uint16": word.astype(np.uint16) * 257,
-             "bytes": (tmp_path / "word.png").read_bytes(), "tensor": torch.from_numpy(word),
-             "float tensor, channels first": torch.from_numpy(word)[None].expand(3, -1, -1) / 255,
-             "PIL floats to 1": Image.fromarray(word.astype(np.float32) / 255),
-             "PIL floats to 255": Image.fromarray(word.astype(np.float32)), "PIL 1 bit": Image.fromarray(word > 127)}
+    given = {
+        "floats to 255": word.astype(np.float64),
+        "float16 to 1": (word / 255).astype(np.float16),
+        "booleans": word > 127,
+        "int64": word.astype(np.int64),
+        "uint16": word.astype(np.uint16) * 257,
+        "bytes": (tmp_path / "word.png").read_bytes(),
+        "tensor": torch.from_numpy(word),
+        "float tensor, channels first": torch.from_numpy(word)[None].expand(3, -1, -1) / 255,
+        "PIL floats to 1": Image.fromarray(word.astype(np.float32) / 255),
+        "PIL floats to 255": Image.fromarray(word.astype(np.float32)),
+        "PIL 1 bit": Image.fromarray(word > 127),
+    }
     for name, image in given.items():
         assert alike(ink_of(image), ink_of(word), limit=10), name
     with open(tmp_path / "word.png", "rb") as file:
         assert np.array_equal(ink_of(file), ink_of(word))
 
 
-@pytest.mark.parametrize("image, said", [
-    (np.full((9, 9), -0.5), "these are from -0.5 to -0.5"), (np.full((9, 9), 256.0), "from 256.0 to 256.0"),
-    (np.full((9, 9), np.nan), "from nan to nan"), (np.full((9, 9), 300), "must lie in 0 ... 255"),
-    (np.full((9, 9), "x"), "an array of <U1"), (b"not an image", "<bytes>: not a readable image"),
-    ([[1, 2]], "'list' is not an image"), (7, "'int' is not an image"), (torch.zeros(2, 1, 9, 9), r"shape \(2, 1, 9, 9\)")])
+@pytest.mark.parametrize(
+    "image, said",
+    [
+        (np.full((9, 9), -0.5), "these are from -0.5 to -0.5"),
+        (np.full((9, 9), 256.0), "from 256.0 to 256.0"),
+        (np.full((9, 9), np.nan), "from nan to nan"),
+        (np.full((9, 9), 300), "must lie in 0 ... 255"),
+        (np.full((9, 9), "x"), "an array of <U1"),
+        (b"not an image", "<bytes>: not a readable image"),
+        ([[1, 2]], "'list' is not an image"),
+        (7, "'int' is not an image"),
+        (torch.zeros(2, 1, 9, 9), r"shape \(2, 1, 9, 9\)"),
+    ],
+)
 def test_what_is_not_an_image_is_rejected_with_the_reason(image, said):
     with pytest.raises(ValueError, match=said):
         to_grey(image)
@@ -91,7 +115,7 @@ def test_every_mode_reads_alike(word, mode):
 
 def test_palette_with_transparency(word, tmp_path):
     image = Image.fromarray(np.where(word < 128, 1, 0).astype(np.uint8), mode="P")
-    image.putpalette([0, 0, 0, 10, 10, 10])         # paper is black, and transparent
+    image.putpalette([0, 0, 0, 10, 10, 10])  # paper is black, and transparent
     image.save(tmp_path / "palette.png", transparency=0)
     assert alike(ink_of(tmp_path / "palette.png"), ink_of(np.where(word < 128, 0, 255).astype(np.uint8)))
 
@@ -108,8 +132,9 @@ def test_cmyk_jpeg(word, tmp_path):
     assert alike(ink_of(tmp_path / "print.jpg"), ink_of(word), limit=6)
 
 
-@pytest.mark.parametrize("orientation, turned", [(3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_90),
-                                                 (8, Image.Transpose.ROTATE_270)])
+@pytest.mark.parametrize(
+    "orientation, turned", [(3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_90), (8, Image.Transpose.ROTATE_270)]
+)
 def test_exif_rotation_is_undone(word, tmp_path, orientation, turned):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -126,14 +151,17 @@ def test_first_frame_of_an_animation(word, tmp_path):
 @pytest.mark.parametrize("shape", [(1, 1), (4, 30_000), (30_000, 4), (1, 500), (500, 1), (2, 2)])
 @pytest.mark.parametrize("value", [0, 255, "noise"])
 def test_odd_sizes(shape, value):
-    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8) if value == "noise" else np.full(
-        shape, value, np.uint8)
+    image = (
+        np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        if value == "noise"
+        else np.full(shape, value, np.uint8)
+    )
     ink = normalise(image, SIZES).ink
     assert ink.shape[0] == 32 and 32 <= ink.shape[1] <= 128
 
 
 def test_an_empty_sheet_has_no_ink():
-    sheet = np.random.default_rng(0).integers(245, 256, (40, 200), dtype=np.uint8)      # paper with a little noise
+    sheet = np.random.default_rng(0).integers(245, 256, (40, 200), dtype=np.uint8)  # paper with a little noise
     assert ink_of(sheet).max() < 128 and ink_of(np.full((40, 200), 255, np.uint8)).max() == 0
 
 
@@ -148,7 +176,7 @@ def test_files_that_are_no_images_are_named(tmp_path, content):
 def test_half_a_jpeg_is_named(word, tmp_path):
     Image.fromarray(word).save(tmp_path / "whole.jpg")
     content = (tmp_path / "whole.jpg").read_bytes()
-    (tmp_path / "half.jpg").write_bytes(content[:len(content) // 2])
+    (tmp_path / "half.jpg").write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match="half.jpg"):
         normalise(tmp_path / "half.jpg", SIZES)
 
@@ -172,9 +200,10 @@ def test_arrays_that_are_no_images_are_refused(shape):
 
 # Sizes and places ----------------------------------------------------------------------------------------------------
 
+
 def test_the_aspect_is_kept():
     image = np.full((80, 200), 255, np.uint8)
-    image[20:60, 50:110] = 0                       # 40 x 60 px of ink
+    image[20:60, 50:110] = 0  # 40 x 60 px of ink
     ink = ink_of(image, Normalisation(height=32, max_width=128, min_width=32)) > 128
     height, width = np.flatnonzero(ink.any(1)).size, np.flatnonzero(ink.any(0)).size
     assert width / height == pytest.approx(60 / 40, rel=0.05)
@@ -182,9 +211,10 @@ def test_the_aspect_is_kept():
 
 def test_a_squeezed_line_keeps_some_of_its_height():
     image = np.full((40, 1000), 255, np.uint8)
-    image[:, np.arange(1000) % 20 < 6] = 0         # strokes 40 px high
-    heights = {stretch: int((ink_of(image, Normalisation(32, 128, 32, stretch)) > 40).any(1).sum())
-               for stretch in (1.0, 1.7)}
+    image[:, np.arange(1000) % 20 < 6] = 0  # strokes 40 px high
+    heights = {
+        stretch: int((ink_of(image, Normalisation(32, 128, 32, stretch)) > 40).any(1).sum()) for stretch in (1.0, 1.7)
+    }
     assert heights == {1.0: round(40 * 128 / 1000), 1.7: round(1.7 * 40 * 128 / 1000)}
 
 
@@ -192,7 +222,7 @@ def form_field() -> np.ndarray:
     """Letters 20 px high in the middle of 60 rows of paper."""
     image = np.full((60, 200), 255, np.uint8)
     for left in range(20, 180, 20):
-        image[20:40, left:left + 8] = 0
+        image[20:40, left : left + 8] = 0
     return image
 
 
@@ -200,22 +230,27 @@ def form_field() -> np.ndarray:
 def test_a_neighbouring_line_cut_by_the_edge_is_erased(edge):
     image = form_field()
     for left in range(30, 170, 14):
-        image[edge, left:left + 6] = 0
+        image[edge, left : left + 6] = 0
     assert np.array_equal(ink_of(image), ink_of(form_field()))
 
 
-@pytest.mark.parametrize("what, place", [
-    ("two pieces", (slice(0, 8), [40, 60])), ("ascenders", (slice(0, 20), [20, 40, 60, 80])),
-    ("pieces too deep", (slice(0, 18), [30, 70, 110, 150]))])
+@pytest.mark.parametrize(
+    "what, place",
+    [
+        ("two pieces", (slice(0, 8), [40, 60])),
+        ("ascenders", (slice(0, 20), [20, 40, 60, 80])),
+        ("pieces too deep", (slice(0, 18), [30, 70, 110, 150])),
+    ],
+)
 def test_ink_at_the_edge_that_is_no_other_line_stays(what, place):
     image, (rows, lefts) = form_field(), place
     for left in lefts:
-        image[rows, left:left + 6] = 0
-    assert normalise(image, SIZES).scale == pytest.approx(32 / (40 + 3), rel=0.01), what    # the ink box begins at row 0
+        image[rows, left : left + 6] = 0
+    assert normalise(image, SIZES).scale == pytest.approx(32 / (40 + 3), rel=0.01), what  # the ink box begins at row 0
 
 
 def test_full_stops_at_the_edge_stay():
-    image = form_field()[:42]                       # two rows of paper under the letters
+    image = form_field()[:42]  # two rows of paper under the letters
     image[36:42, 32:36] = image[36:42, 72:76] = image[36:42, 112:116] = 0
     bare = ink_of(form_field()[:42])
     assert (ink_of(image) > 128).sum() > (bare > 128).sum()
@@ -223,7 +258,7 @@ def test_full_stops_at_the_edge_stay():
 
 def test_a_narrow_line_is_padded_with_paper_at_the_right():
     image = np.full((16, 9), 255, np.uint8)
-    image[:, 3:5] = 0                              # scaled by 2, 8 px wide with its margin
+    image[:, 3:5] = 0  # scaled by 2, 8 px wide with its margin
     result = normalise(image, SIZES)
     assert result.ink.shape == (32, 32) and result.ink[:, 16:].max() == 0 and result.ink[:, :16].max() == 255
 
@@ -232,26 +267,27 @@ def test_a_narrow_line_is_padded_with_paper_at_the_right():
 def test_columns_lead_back_to_the_pixels_of_the_original(height, width):
     for stroke in (25, width // 2, width - 30):
         image = np.full((height, width), 255, np.uint8)
-        image[2:-2, 8:12] = image[2:-2, -12:-8] = 0             # the ends of the writing
-        image[2:-2, stroke:stroke + 4] = 0
+        image[2:-2, 8:12] = image[2:-2, -12:-8] = 0  # the ends of the writing
+        image[2:-2, stroke : stroke + 4] = 0
         result = normalise(image, SIZES)
-        column = (stroke + 2 - result.left) * result.scale      # where the stroke's middle should be
-        nearby = result.ink[:, max(int(column) - 1, 0):int(column) + 2]
+        column = (stroke + 2 - result.left) * result.scale  # where the stroke's middle should be
+        nearby = result.ink[:, max(int(column) - 1, 0) : int(column) + 2]
         assert nearby.max() > 60, (stroke, column)
         profile = result.ink.max(0).astype(float)
-        window = np.arange(max(int(column - 4 * result.scale) - 1, 0), min(int(column + 4 * result.scale) + 2,
-                                                                           len(profile)))
+        window = np.arange(max(int(column - 4 * result.scale) - 1, 0), min(int(column + 4 * result.scale) + 2, len(profile)))
         centre = (profile[window] * (window + 0.5)).sum() / profile[window].sum()
         assert result.left + centre / result.scale == pytest.approx(stroke + 2, abs=0.5 / result.scale + 0.5)
 
 
 # Augmentation --------------------------------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def inks() -> torch.Tensor:
     images = torch.zeros(6, 1, 32, 96, dtype=torch.uint8)
-    images[:, :, 12:20, 30:66] = torch.randint(100, 256, (6, 1, 8, 36), dtype=torch.uint8,
-                                               generator=torch.Generator().manual_seed(0))
+    images[:, :, 12:20, 30:66] = torch.randint(
+        100, 256, (6, 1, 8, 36), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     return images
 
 

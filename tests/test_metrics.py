@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 
 from hwrlib.charset import Charset
+from hwrlib.diagnosis import confusion_matrix, exact_among_surest, reliability, unwritable_fraction
 from hwrlib.metrics import (
     align,
     cer,
     confidence_interval,
-    confusion_matrix,
-    exact_among_surest,
     exact_match,
-    reliability,
     score,
-    unwritable_fraction,
     wer,
 )
 
@@ -35,27 +32,36 @@ def random_pairs(count: int) -> list[tuple[str, str]]:
     return [tuple("".join(draw.choices("abcÉ", k=draw.randrange(13))) for _ in range(2)) for _ in range(count)]
 
 
-@pytest.mark.parametrize("references, hypotheses, expected", [
-    (["ANNE"], ["ANNE"], 0),
-    (["ANNE"], ["ANE"], 1 / 4),                    # one left out
-    (["ANNE"], ["HANNE"], 1 / 4),                  # one too many
-    (["ANNE"], ["ANME"], 1 / 4),                   # one taken for another
-    (["ANNE"], [""], 1),
-    (["kitten", "b"], ["sitting", "b"], 3 / 7),
-    (["A"], ["XYZ"], 3),                           # above 1: far too much was read
-    (["", "AB"], ["X", "AB"], 1 / 2),
-])
+@pytest.mark.parametrize(
+    "references, hypotheses, expected",
+    [
+        (["ANNE"], ["ANNE"], 0),
+        (["ANNE"], ["ANE"], 1 / 4),  # one left out
+        (["ANNE"], ["HANNE"], 1 / 4),  # one too many
+        (["ANNE"], ["ANME"], 1 / 4),  # one taken for another
+        (["ANNE"], [""], 1),
+        (["kitten", "b"], ["sitting", "b"], 3 / 7),
+        (["A"], ["XYZ"], 3),  # above 1: far too much was read
+        (["", "AB"], ["X", "AB"], 1 / 2),
+    ],
+)
 def test_cer_by_hand(references, hypotheses, expected):
     assert cer(references, hypotheses) == pytest.approx(expected)
 
 
 def test_cer_is_over_the_corpus_and_no_mean_of_lines():
-    assert cer(["ABCDEFGHIJ", "K"], ["ABCDEFGHIJ", "X"]) == pytest.approx(1 / 11)     # the mean of lines is 1 / 2
+    assert cer(["ABCDEFGHIJ", "K"], ["ABCDEFGHIJ", "X"]) == pytest.approx(1 / 11)  # the mean of lines is 1 / 2
 
 
-@pytest.mark.parametrize("reference, hypothesis, expected", [
-    ("le chat noir", "le chien noir", 1 / 3), ("le chat", "lechat", 1), ("a  b\tc", " a b c ", 0), ("a b", "a", 1 / 2),
-])
+@pytest.mark.parametrize(
+    "reference, hypothesis, expected",
+    [
+        ("le chat noir", "le chien noir", 1 / 3),
+        ("le chat", "lechat", 1),
+        ("a  b\tc", " a b c ", 0),
+        ("a b", "a", 1 / 2),
+    ],
+)
 def test_wer_by_hand(reference, hypothesis, expected):
     assert wer([reference], [hypothesis]) == pytest.approx(expected)
 
@@ -101,7 +107,7 @@ def test_interval_holds_the_value_and_shrinks_with_the_lines(metric):
         low, high = confidence_interval(references, hypotheses, metric)
         assert low < metric(references, hypotheses) < high
         widths.append(high - low)
-    assert 5 < widths[0] / widths[1] < 20           # in theory the square root of 100
+    assert 5 < widths[0] / widths[1] < 20  # in theory the square root of 100
 
 
 def test_interval_is_repeatable_and_grows_with_its_level():
@@ -125,11 +131,12 @@ def test_alignment_replays_the_reference_into_the_hypothesis():
         assert "".join(edit.hypothesis for edit in edits) == hypothesis
         assert sum(edit.kind != "equal" for edit in edits) == distance(reference, hypothesis)
         for edit in edits:
-            sides = {"equal": edit.reference == edit.hypothesis != "",
-                     "substitute": len(edit.reference) == len(edit.hypothesis) == 1 and
-                     edit.reference != edit.hypothesis,
-                     "delete": len(edit.reference) == 1 and edit.hypothesis == "",
-                     "insert": edit.reference == "" and len(edit.hypothesis) == 1}
+            sides = {
+                "equal": edit.reference == edit.hypothesis != "",
+                "substitute": len(edit.reference) == len(edit.hypothesis) == 1 and edit.reference != edit.hypothesis,
+                "delete": len(edit.reference) == 1 and edit.hypothesis == "",
+                "insert": edit.reference == "" and len(edit.hypothesis) == 1,
+            }
             assert sides[edit.kind], edit
 
 
@@ -141,8 +148,9 @@ def test_cer_agrees_with_the_distance_written_out():
 
 # Where the errors are ------------------------------------------------------------------------------------------------
 
+
 def test_confusions_by_hand():
-    table = confusion_matrix(["ANNE", "LEO", "ON"], ["AMME", "LE", "OON"])     # N -> M twice, O missed, O invented
+    table = confusion_matrix(["ANNE", "LEO", "ON"], ["AMME", "LE", "OON"])  # N -> M twice, O missed, O invented
     assert table.index.tolist() == table.columns.tolist() == ["M", "N", "O", ""]
     assert table.loc["N", "M"] == 2 and table.loc["O", ""] == 1 and table.loc["", "O"] == 1
     assert table.to_numpy().sum() == 4

@@ -28,6 +28,7 @@ def settled(model: CRNN, height: int) -> CRNN:
 
 # The baseline --------------------------------------------------------------------------------------------------------
 
+
 def test_baseline_layer_by_layer():
     model, shapes = CRNN(96, architecture="baseline").eval(), []
     layers = [*model.cnn, model.rnn, model.classifier]
@@ -36,16 +37,32 @@ def test_baseline_layer_by_layer():
     with torch.inference_mode():
         log_probs = model(torch.zeros(2, 1, 64, 256), torch.tensor([256, 256])).log_probs
     assert shapes == [
-        ("Conv2d", (2, 64, 64, 256)), ("ReLU", (2, 64, 64, 256)), ("MaxPool2d", (2, 64, 32, 128)),
-        ("Conv2d", (2, 128, 32, 128)), ("ReLU", (2, 128, 32, 128)), ("MaxPool2d", (2, 128, 16, 64)),
-        ("Conv2d", (2, 256, 16, 64)), ("ReLU", (2, 256, 16, 64)), ("MaxPool2d", (2, 256, 8, 32)),
-        ("Flatten", (2, 2048, 32)), ("BiLSTM", (32, 2, 512)), ("Linear", (32, 2, 96))]
-    assert log_probs.shape == (32, 2, 96)            # 32 frames for 256 px, 95 characters and the blank
+        ("Conv2d", (2, 64, 64, 256)),
+        ("ReLU", (2, 64, 64, 256)),
+        ("MaxPool2d", (2, 64, 32, 128)),
+        ("Conv2d", (2, 128, 32, 128)),
+        ("ReLU", (2, 128, 32, 128)),
+        ("MaxPool2d", (2, 128, 16, 64)),
+        ("Conv2d", (2, 256, 16, 64)),
+        ("ReLU", (2, 256, 16, 64)),
+        ("MaxPool2d", (2, 256, 8, 32)),
+        ("Flatten", (2, 2048, 32)),
+        ("BiLSTM", (32, 2, 512)),
+        ("Linear", (32, 2, 96)),
+    ]
+    assert log_probs.shape == (32, 2, 96)  # 32 frames for 256 px, 95 characters and the blank
 
 
 def test_baseline_has_6_7_million_parameters():
-    plain = nn.ModuleList([nn.Conv2d(1, 64, 3), nn.Conv2d(64, 128, 3), nn.Conv2d(128, 256, 3),
-                           nn.LSTM(2048, 256, num_layers=2, bidirectional=True), nn.Linear(512, 96)])
+    plain = nn.ModuleList(
+        [
+            nn.Conv2d(1, 64, 3),
+            nn.Conv2d(64, 128, 3),
+            nn.Conv2d(128, 256, 3),
+            nn.LSTM(2048, 256, num_layers=2, bidirectional=True),
+            nn.Linear(512, 96),
+        ]
+    )
     assert parameters_of(CRNN(96, architecture="baseline")) == parameters_of(plain) == 6_718_560
 
 
@@ -62,8 +79,10 @@ def test_arguments_build_the_same_model_again(model):
 
 # Frames --------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("model, height", [(CRNN(5, width=2, hidden=3), 16), (baseline(5), 64)],
-                         ids=["residual", "baseline"])
+
+@pytest.mark.parametrize(
+    "model, height", [(CRNN(5, width=2, hidden=3), 16), (baseline(5), 64)], ids=["residual", "baseline"]
+)
 def test_output_lengths_are_those_of_the_frames(model, height):
     widths = [*range(model.stride, 130, model.stride), 256] if height == 16 else [8, 32, 64, 104, 160, 256]
     for width in widths:
@@ -91,10 +110,14 @@ def test_only_training_computes_the_shortcut_and_the_baseline_has_none():
     assert baseline(9).train()(images, widths).shortcut is None
 
 
-@pytest.mark.parametrize("arguments, said", [
-    (dict(architecture="resnet"), "no architecture is called 'resnet'; there are: residual, baseline"),
-    (dict(depth=9), "'residual' has no depth; its sizes are: width, hidden, layers, dropout"),
-    (dict(architecture="baseline", width=8), "'baseline' has no width; its sizes are: fixed")])
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (dict(architecture="resnet"), "no architecture is called 'resnet'; there are: residual, baseline"),
+        (dict(depth=9), "'residual' has no depth; its sizes are: width, hidden, layers, dropout"),
+        (dict(architecture="baseline", width=8), "'baseline' has no width; its sizes are: fixed"),
+    ],
+)
 def test_unknown_architectures_and_sizes_are_rejected(arguments, said):
     with pytest.raises(ValueError, match=said):
         CRNN(9, **arguments)
@@ -102,8 +125,9 @@ def test_unknown_architectures_and_sizes_are_rejected(arguments, said):
 
 def test_a_third_architecture_is_one_function_more(monkeypatch):
     def tiny(num_classes: int, *, hidden: int = 4) -> Parts:
-        return Parts(nn.Sequential(nn.MaxPool2d(8), nn.Flatten(1, 2)), 8, BiLSTM(2, hidden), nn.Linear(2 * hidden, num_classes),
-                     None)
+        return Parts(
+            nn.Sequential(nn.MaxPool2d(8), nn.Flatten(1, 2)), 8, BiLSTM(2, hidden), nn.Linear(2 * hidden, num_classes), None
+        )
 
     monkeypatch.setitem(ARCHITECTURES, "tiny", tiny)
     model = CRNN(5, architecture="tiny").eval()
@@ -119,6 +143,7 @@ def test_uint8_ink_is_the_same_as_its_fraction():
 
 
 # Lines side by side --------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_bilstm_equals_pytorch_with_packing(layers):
@@ -143,8 +168,9 @@ def test_bilstm_does_not_see_the_padding():
     assert torch.equal(before[:, 0], after[:, 0]) and torch.equal(before[:4, 1], after[:4, 1])
 
 
-@pytest.mark.parametrize("model, height", [(CRNN(9, width=8, hidden=16), 16), (baseline(9), 64)],
-                         ids=["residual", "baseline"])
+@pytest.mark.parametrize(
+    "model, height", [(CRNN(9, width=8, hidden=16), 16), (baseline(9), 64)], ids=["residual", "baseline"]
+)
 def test_a_line_reads_the_same_alone_and_beside_longer_ones(model, height):
     """Exactly so where paper follows its end; at the end of the batch, the convolutions' zeros are not quite paper."""
     model, widths = settled(model, height), torch.tensor([64, 256])

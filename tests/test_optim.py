@@ -13,10 +13,10 @@ def test_orthogonalise_keeps_directions_and_evens_their_lengths(shape):
     torch.manual_seed(0)
     matrices = torch.randn(shape)
     u, _, vh = torch.linalg.svd(matrices, full_matrices=False)
-    evened = u.mT @ orthogonalise(matrices) @ vh.mT              # diagonal: the same directions
+    evened = u.mT @ orthogonalise(matrices) @ vh.mT  # diagonal: the same directions
     values = evened.diagonal(dim1=1, dim2=2)
     rank = values.shape[1]
-    assert values[:, :rank // 2].min() > 0.6 and values.max() < 1.3   # the smallest of a square matrix may lag behind
+    assert values[:, : rank // 2].min() > 0.6 and values.max() < 1.3  # the smallest of a square matrix may lag behind
     assert (evened - torch.diag_embed(values)).abs().max() < 0.001
 
 
@@ -27,10 +27,16 @@ def test_orthogonalise_of_zeros_is_zeros():
 def test_muon_takes_the_hidden_matrices_alone():
     model = CRNN(10, width=8, hidden=16)
     names = {name for name, weight in model.named_parameters() for matrix in hidden_matrices(model) if weight is matrix}
-    assert names == ({f"cnn.{block}.conv{n}.weight" for block in (3, 4, 5) for n in (1, 2)}
-                     | {"cnn.4.project.weight", "cnn.5.project.weight"}
-                     | {f"rnn.{way}.{layer}.weight_{part}_l0" for way in ("forwards", "backwards") for layer in (0, 1)
-                        for part in ("ih", "hh")})
+    assert names == (
+        {f"cnn.{block}.conv{n}.weight" for block in (3, 4, 5) for n in (1, 2)}
+        | {"cnn.4.project.weight", "cnn.5.project.weight"}
+        | {
+            f"rnn.{way}.{layer}.weight_{part}_l0"
+            for way in ("forwards", "backwards")
+            for layer in (0, 1)
+            for part in ("ih", "hh")
+        }
+    )
     muon, adamw = build_optimizers(TrainConfig(), model)
     assert {id(weight) for weight in muon.param_groups[0]["params"]} == {id(weight) for weight in hidden_matrices(model)}
     taken = [parameter for optimizer in (muon, adamw) for parameter in optimizer.param_groups[0]["params"]]
@@ -39,7 +45,7 @@ def test_muon_takes_the_hidden_matrices_alone():
 
 def test_adamw_takes_all_weights():
     model = CRNN(10, width=8, hidden=16)
-    adamw, = build_optimizers(TrainConfig(optimizer="adamw"), model)
+    (adamw,) = build_optimizers(TrainConfig(optimizer="adamw"), model)
     assert sum(weight.numel() for weight in adamw.param_groups[0]["params"]) == sum(w.numel() for w in model.parameters())
 
 
@@ -54,13 +60,15 @@ def test_a_step_has_the_size_of_the_learning_rate_whatever_the_gradients_is():
         weight.grad = torch.randn(before.shape) * scale
         optimizer.step()
         moved = (weight.detach() - before).square().mean().sqrt()
-        assert 0.1 < moved / 0.01 < 0.3                               # AdamW's root mean square is 0.2
+        assert 0.1 < moved / 0.01 < 0.3  # AdamW's root mean square is 0.2
 
 
 def test_going_on_from_a_saved_state_changes_nothing(tmp_path):
     def run(save_at):
         torch.manual_seed(0)
-        layer = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3, bias=False), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 3, False))
+        layer = torch.nn.Sequential(
+            torch.nn.Conv2d(2, 4, 3, bias=False), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 3, False)
+        )
         optimizer = Muon(layer.parameters(), lr=0.01, weight_decay=0.1)
         images = torch.randn(8, 2, 8, 8)
         for step in range(6):

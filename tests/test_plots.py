@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hwrlib import metrics, plots
+from hwrlib import diagnosis, metrics, plots
 from hwrlib.recognizer import Character, Reading
 
 LARGEST = 120_000   # bytes of a figure's PNG
@@ -71,10 +71,10 @@ def every_figure(lines: list[np.ndarray], history: pd.DataFrame) -> dict[str, Fi
         "frames_and_needs": plots.frames_and_needs(frames, frames // 7 + 3),
         "curves": plots.curves(history, baseline=1.0),
         "suspicion": plots.suspicion([30.0, 80.0, np.inf], [0.1, 2.0, 5.0]),
-        "confusions": plots.confusions(metrics.confusion_matrix(names, ["ANE", "LFO", "2OE"] * 3)),
+        "confusions": plots.confusions(diagnosis.confusion_matrix(names, ["ANE", "LFO", "2OE"] * 3)),
         "rates": plots.rates(table, overall=0.03, xlabel="characters in the label"),
-        "reliability": plots.reliability(metrics.reliability(confidences, correct),
-                                         metrics.exact_among_surest(confidences, correct)),
+        "reliability": plots.reliability(diagnosis.reliability(confidences, correct),
+                                         diagnosis.exact_among_surest(confidences, correct)),
         "trellis": plots.trellis(alpha(64, 13), "LAMBER", np.resize(lines[0], (40, 256)), stride=STRIDE),
         "spans": plots.spans(lines[1], reading, "LÉO"),
         "ctc_frames": plots.ctc_frames(lines[1], rng.dirichlet(np.full(4, 0.1), 20), ["·", "L", "E", " "], left=3.0,
@@ -111,7 +111,7 @@ def test_dollar_signs_are_not_mathematics(lines):
     table = pd.DataFrame({"rate": [0.1], "low": [0.0], "high": [0.2], "lines": [3]}, [label])
     for figure in (plots.sheet(lines[:1], [label]), plots.readings(lines[:1], [label], ["$y$"], notes=["$"]),
                    plots.padding(np.resize(lines[0], (2, 1, 32, 64)), [30, 64], [label] * 2), plots.frequencies(counts),
-                   plots.confusions(metrics.confusion_matrix(["$_$"], ["_$\\"])), plots.spans(lines[0], reading, "$^$"),
+                   plots.confusions(diagnosis.confusion_matrix(["$_$"], ["_$\\"])), plots.spans(lines[0], reading, "$^$"),
                    plots.rates(table, overall=0.1, xlabel="group"),
                    plots.trellis(alpha(16, 7), "$_$", lines[0][:, :64], stride=STRIDE),
                    plots.ctc_frames(lines[0], np.eye(2)[[0, 1, 0]], ["·", "$^$"], left=0, pixels=4)):

@@ -9,11 +9,12 @@ from PIL import Image
 
 from hwrlib import synthetic
 from hwrlib.charset import Charset
+from hwrlib.files import find_images
 from hwrlib.images import Normalisation
 from hwrlib.labels import read_labels
 from hwrlib.metrics import cer
 from hwrlib.model import CRNN
-from hwrlib.recognizer import Reading, Recognizer, find_images
+from hwrlib.recognizer import Reading, Recognizer
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +72,11 @@ def test_read_each_takes_images_as_they_come(recognizer, paths, monkeypatch):
         for path in paths:
             taken.append(path)
             yield path
+
     readings = recognizer.read_each(stream())
     assert taken == []
     next(readings)
-    assert len(taken) == 2                          # no more images in memory than a chunk
+    assert len(taken) == 2  # no more images in memory than a chunk
 
 
 def test_confidences_are_probabilities(recognizer, paths):
@@ -96,7 +98,7 @@ def test_spans_lie_in_the_image_for_narrow_images_and_wild_models():
     for seed in range(6):
         torch.manual_seed(seed)
         model = CRNN(5, width=4, hidden=8)
-        model.classifier.weight.data *= 40          # an untrained model that is sure of something everywhere
+        model.classifier.weight.data *= 40  # an untrained model that is sure of something everywhere
         recognizer = Recognizer(model, Charset("ABCD"), Normalisation(height=16, max_width=64, min_width=64))
         for width in (3, 11, 50, 300):
             image = np.where(np.random.default_rng(seed).random((20, width)) < 0.2, 0, 255).astype(np.uint8)
@@ -106,7 +108,7 @@ def test_spans_lie_in_the_image_for_narrow_images_and_wild_models():
 
 def test_spans_stand_where_the_letters_stand(recognizer, draw):
     word, wide = draw("LEO"), np.full((48, 400), 255, np.uint8)
-    wide[:, 250:250 + word.shape[1]] = word
+    wide[:, 250 : 250 + word.shape[1]] = word
     near, far = recognizer.read(word), recognizer.read(wide)
     assert near.text == far.text == "LEO"
     for a, b in zip(near.characters, far.characters):
@@ -188,7 +190,8 @@ def test_two_images_of_one_name_are_two_rows(recognizer, paths, tmp_path):
     assert rows["IDENTITY"].tolist() == texts(recognizer.read(found))
     recognizer.read_to_csv(found[:1], tmp_path / "as_given.csv")
     assert read_labels(tmp_path / "as_given.csv", filename_column="filename", text_column="text")["FILENAME"].tolist() == [
-        found[0].as_posix()]
+        found[0].as_posix()
+    ]
 
 
 def test_find_images(tmp_path):

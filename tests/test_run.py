@@ -15,8 +15,13 @@ KNOWN = {name: about for path in PATHS for name, about in notebook_parameters(pa
 
 
 def test_every_notebook_has_a_parameters_cell_with_types_and_comments():
-    assert [path.stem for path in PATHS] == ["01_data_exploration", "02_training", "03_evaluation", "04_prediction",
-                                              "05_label_audit"]
+    assert [path.stem for path in PATHS] == [
+        "01_data_exploration",
+        "02_training",
+        "03_evaluation",
+        "04_prediction",
+        "05_label_audit",
+    ]
     for path in PATHS:
         parameters = notebook_parameters(path)
         assert parameters, path
@@ -72,12 +77,17 @@ def test_a_file_s_data_set_is_used_unless_another_is_named(tmp_path):
 def test_every_notebook_gets_the_parameters_it_knows_and_lands_in_the_run(tmp_path):
     """Two small notebooks through the real papermill."""
     for name, cell in (("01_first", "a: int = 1  # one"), ("02_second", "b: str = 'x'  # two")):
-        notebook = nbformat.v4.new_notebook(cells=[
-            nbformat.v4.new_code_cell(cell, metadata={"tags": ["parameters"]}),
-            nbformat.v4.new_code_cell(cell.split(":")[0])],
-            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+        notebook = nbformat.v4.new_notebook(
+            cells=[
+                nbformat.v4.new_code_cell(cell, metadata={"tags": ["parameters"]}),
+                nbformat.v4.new_code_cell(cell.split(":")[0]),
+            ],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        )
         nbformat.write(notebook, tmp_path / f"{name}.ipynb")
     run = run_course({"a": 5, "b": "y"}, tmp_path / "run", notebooks=tmp_path)
-    shown = [nbformat.read(run / f"{name}.ipynb", 4).cells[-1].outputs[0]["data"]["text/plain"]
-             for name in ("01_first", "02_second")]
+    shown = [
+        nbformat.read(run / f"{name}.ipynb", 4).cells[-1].outputs[0]["data"]["text/plain"]
+        for name in ("01_first", "02_second")
+    ]
     assert shown == ["5", "'y'"]

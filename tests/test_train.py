@@ -27,10 +27,10 @@ from hwrlib.train import (
     evaluate,
     fit,
     new_run_folder,
-    skip_untrainable,
     train_one_epoch,
     train_step,
 )
+from hwrlib.training_data import skip_untrainable
 
 CHARSET = Charset("AELNOZ")
 
@@ -54,6 +54,7 @@ def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
 
 # Learning ------------------------------------------------------------------------------------------------------------
 
+
 def test_one_batch_is_learnt_by_heart(tiny):
     config = tiny(batch_size=8, ema=0.0, epochs=150, schedule="constant")
     training, loader = begun(config, count=8)
@@ -68,8 +69,10 @@ def test_one_batch_is_learnt_by_heart(tiny):
 
 
 def test_the_baseline_trains_too(tiny, tmp_path):
-    run = fit(tiny(model="baseline", height=64, max_width=64, min_width=64, epochs=2, train_limit=12,
-                   learning_rate=0.001), tmp_path)
+    run = fit(
+        tiny(model="baseline", height=64, max_width=64, min_width=64, epochs=2, train_limit=12, learning_rate=0.001),
+        tmp_path,
+    )
     assert run.history["train_loss"].iloc[1] < run.history["train_loss"].iloc[0]
     model, *_ = load_model(run.folder / "best_model.pth")
     assert model.arguments == {"num_classes": len(CHARSET), "architecture": "baseline"}
@@ -87,10 +90,10 @@ def test_a_training_may_start_from_another(run, tiny, tmp_path):
 
 
 def test_a_second_data_set_is_mixed_in(tiny, write_split, tmp_path):
-    write_split(tmp_path / "extra", "train", ["OH", "A" * 30, "HA", "LO"] + ["EH"] * 20)   # AAA…: longer than its image
+    write_split(tmp_path / "extra", "train", ["OH", "A" * 30, "HA", "LO"] + ["EH"] * 20)  # AAA…: longer than its image
     run = fit(tiny(epochs=1, batch_size=1, extra_data=str(tmp_path / "extra")), tmp_path / "run")
     losses = pd.read_csv(run.folder / "losses.csv")
-    assert len(losses) == 96 + 23                       # batches of one: every line of both sets but the long one
+    assert len(losses) == 96 + 23  # batches of one: every line of both sets but the long one
     assert "H" in Recognizer.from_checkpoint(run.folder / "best_model.pth").charset.characters
 
 
@@ -98,7 +101,8 @@ def test_a_run_leaves_its_files(run, tiny):
     names = {path.name for path in run.folder.iterdir()}
     assert {"best_model.pth", "resume.pth", "config.json", "history.csv", "losses.csv", "train.log", "tensorboard"} <= names
     assert {name for name in names if name.startswith("epoch_")} == {
-        f"epoch_{epoch}_model_checkpoint.pth" for epoch in (14, 15, 16)}          # the last three are kept
+        f"epoch_{epoch}_model_checkpoint.pth" for epoch in (14, 15, 16)
+    }  # the last three are kept
     assert not any(name.endswith(".partial") for name in names) and any((run.folder / "tensorboard").iterdir())
     assert json.loads((run.folder / "config.json").read_text(encoding="utf-8")) == tiny().as_dict()
 
@@ -136,8 +140,7 @@ def test_the_seed_decides_the_weights(tiny, tmp_path):
 
 def test_every_precision_in_one_process(tiny, tmp_path):
     for precision in ("fp32", "bf16", "auto", "fp32"):
-        run = fit(tiny(epochs=1, train_limit=16, precision=precision),
-                  tmp_path / f"{precision}-{len(os.listdir(tmp_path))}")
+        run = fit(tiny(epochs=1, train_limit=16, precision=precision), tmp_path / f"{precision}-{len(os.listdir(tmp_path))}")
         assert np.isfinite(run.history["train_loss"]).all()
     assert same(*(weights_of(folder / "best_model.pth") for folder in sorted(tmp_path.glob("fp32-*"))))
 
@@ -148,14 +151,14 @@ def test_patience_ends_a_run_that_gets_no_better(tiny, tmp_path):
 
 
 def test_accumulation_steps_once_for_several_batches(tiny):
-    training, loader = begun(tiny(batch_size=8, accumulation=3, epochs=2), count=56)         # 7 batches: 3 + 3 + 1
+    training, loader = begun(tiny(batch_size=8, accumulation=3, epochs=2), count=56)  # 7 batches: 3 + 3 + 1
     stepped = []
     train_one_epoch(training, loader, after_step=lambda: stepped.append(training.batch))
     assert stepped == [3, 6, 7] and [s.last_epoch for s in training.schedulers] == [3, 3] and len(training.losses) == 7
 
 
 def test_accumulated_batches_weigh_as_one_large_batch(tiny):
-    changes = dict(augment=0.0, model="baseline", height=64, ema=0.0, clip_norm=0.0)    # no batch normalisation
+    changes = dict(augment=0.0, model="baseline", height=64, ema=0.0, clip_norm=0.0)  # no batch normalisation
     weights = []
     for size, accumulation in ((8, 1), (4, 2)):
         training, loader = begun(tiny(batch_size=size, accumulation=accumulation, **changes), count=8)
@@ -202,8 +205,10 @@ def test_progress_is_logged_once_a_minute(caplog, monkeypatch):
     told = Progress("epoch 1/4", 200, done=100)
     for done in (110, 120, 130, 140):
         told.step(done, 16, 1.5)
-    assert caplog.messages == ["epoch 1/4: batch 120 of 200, loss 1.500, 1 lines/s, 4 min left",
-                               "epoch 1/4: batch 140 of 200, loss 1.500, 1 lines/s, 3 min left"]
+    assert caplog.messages == [
+        "epoch 1/4: batch 120 of 200, loss 1.500, 1 lines/s, 4 min left",
+        "epoch 1/4: batch 140 of 200, loss 1.500, 1 lines/s, 3 min left",
+    ]
 
 
 @pytest.mark.parametrize("seconds, said", [(3.4, "3 s"), (59, "1 min"), (125, "2 min"), (7500, "2 h 05 min")])
@@ -212,6 +217,7 @@ def test_durations(seconds, said):
 
 
 # The parts -----------------------------------------------------------------------------------------------------------
+
 
 def test_learning_rate_rises_and_falls():
     cosine = [learning_rate_at(step, total=100, warmup=0.1, schedule="cosine") for step in range(101)]
@@ -224,9 +230,9 @@ def test_learning_rate_rises_and_falls():
 def test_moving_average():
     update, averaged, current = ema_update(0.9), [torch.zeros(3)], [torch.ones(3)]
     update(averaged, current, torch.tensor(0))
-    assert averaged[0].tolist() == pytest.approx([0.9] * 3)        # young: the average is quick to follow
+    assert averaged[0].tolist() == pytest.approx([0.9] * 3)  # young: the average is quick to follow
     update(averaged, [torch.zeros(3)], torch.tensor(10_000))
-    assert averaged[0].tolist() == pytest.approx([0.81] * 3)       # old: it keeps nine tenths
+    assert averaged[0].tolist() == pytest.approx([0.81] * 3)  # old: it keeps nine tenths
     counters = [torch.tensor(3)]
     update(counters, [torch.tensor(7)], torch.tensor(5))
     assert counters[0] == 7
@@ -269,11 +275,13 @@ def test_characters_never_trained_count_as_errors(run, tmp_path, write_split):
 
 # Numbers that go wrong -----------------------------------------------------------------------------------------------
 
+
 def spoil(monkeypatch, is_bad) -> None:
     """Make the loss of the batches with these numbers not a number."""
-    real, calls = train.ctc_loss, itertools.count()      # two calls per batch: the shortcut head has a loss of its own
-    monkeypatch.setattr(train, "ctc_loss", lambda *arguments: real(*arguments) * (
-        float("nan") if is_bad(next(calls) // 2) else 1))
+    real, calls = train.ctc_loss, itertools.count()  # two calls per batch: the shortcut head has a loss of its own
+    monkeypatch.setattr(
+        train, "ctc_loss", lambda *arguments: real(*arguments) * (float("nan") if is_bad(next(calls) // 2) else 1)
+    )
 
 
 def test_a_bad_batch_is_skipped(tiny, monkeypatch):
@@ -286,6 +294,7 @@ def test_a_bad_batch_is_skipped(tiny, monkeypatch):
         loss = real(training, batch)
         weights.append([parameter.detach().clone() for parameter in training.plain_model.parameters()])
         return loss
+
     monkeypatch.setattr(train, "train_step", watched)
     loss = train_one_epoch(training, loader)
     assert np.isfinite(training.losses).tolist() == [True, False, True] and (training.bad_steps, training.skipped) == (0, 1)
@@ -336,7 +345,7 @@ with open(f"{sys.argv[2]}/process_{accelerator.process_index}.json", "w") as fil
 
 
 def test_two_processes_make_one_training(tiny, tmp_path, write_split):
-    folder = tmp_path / "fresh"                        # a set without a cache: both processes come to build it
+    folder = tmp_path / "fresh"  # a set without a cache: both processes come to build it
     for split, count in (("train", 40), ("validation", 4)):
         write_split(folder, split, ["LEA", "NOEL"] * (count // 2))
     config = tiny(data=str(folder), batch_size=8, epochs=2, augment=0.5)
@@ -346,20 +355,40 @@ def test_two_processes_make_one_training(tiny, tmp_path, write_split):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     launcher = subprocess.Popen(
-        [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines",
-         "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port),
-         str(tmp_path / "program.py"), str(tmp_path / "config.yaml"), str(tmp_path / "run")],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        [
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            "--multi_gpu",
+            "--num_processes",
+            "2",
+            "--num_machines",
+            "1",
+            "--mixed_precision",
+            "no",
+            "--dynamo_backend",
+            "no",
+            "--main_process_port",
+            str(port),
+            str(tmp_path / "program.py"),
+            str(tmp_path / "config.yaml"),
+            str(tmp_path / "run"),
+        ],
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         messages, _ = launcher.communicate(timeout=300)
     finally:
-        launcher.terminate()        # it ends its processes, too
+        launcher.terminate()  # it ends its processes, too
         launcher.wait()
     assert launcher.returncode == 0, messages[-3000:]
     first, second = (json.loads((tmp_path / f"run/process_{index}.json").read_text()) for index in (0, 1))
     assert first["processes"] == second["processes"] == 2
-    assert first["weights"] == second["weights"]       # the gradients were averaged
-    assert first["losses"] != second["losses"]         # of different batches
+    assert first["weights"] == second["weights"]  # the gradients were averaged
+    assert first["losses"] != second["losses"]  # of different batches
     assert (first["bad"], second["bad"]) == ([], [1])
-    assert first["steps"] == 5                         # 5 batches in two epochs: 3 steps each, of which both skipped one
+    assert first["steps"] == 5  # 5 batches in two epochs: 3 steps each, of which both skipped one
     assert len(pd.read_csv(tmp_path / "run/history.csv")) == 2 and (tmp_path / "run/best_model.pth").is_file()

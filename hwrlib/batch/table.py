@@ -14,8 +14,14 @@ from hwrlib.recognizer import CHUNK, Recognizer
 COLUMNS = ("filename", "text", "confidence")
 
 
-def read_to_csv(recognizer: Recognizer, paths: Iterable[str | Path], table: str | Path, *, root: str | Path | None = None,
-                batch_size: int = 64) -> list[ValueError]:
+def read_to_csv(
+    recognizer: Recognizer,
+    paths: Iterable[str | Path],
+    table: str | Path,
+    *,
+    root: str | Path | None = None,
+    batch_size: int = 64,
+) -> list[ValueError]:
     """See `Recognizer.read_to_csv`."""
     table, errors = Path(table), []
     with with_remedy(table, kept="the rows before are kept"):
@@ -49,9 +55,11 @@ def _complete_rows(file: BinaryIO, table: Path) -> set[str]:
     content, header = file.read(), (",".join(COLUMNS) + "\r\n").encode()
     if not (content.startswith(header) or header.startswith(content)):
         first = content[:80].splitlines()[0].decode(errors="replace")
-        raise ValueError(f"{table}: not a table of readings, which starts with {','.join(COLUMNS)!r}; this one starts with "
-                         f"{first!r}; name another file")
-    complete = content[:content.rfind(b"\n") + 1]
+        raise ValueError(
+            f"{table}: not a table of readings, which starts with {','.join(COLUMNS)!r}; this one starts with "
+            f"{first!r}; name another file"
+        )
+    complete = content[: content.rfind(b"\n") + 1]
     file.truncate(len(complete))
     if not complete:
         file.write(header)

@@ -17,7 +17,8 @@ from hwrlib.checkpoint import load_safely
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
 from hwrlib.images import Normalisation
-from hwrlib.recognizer import Recognizer, find_images
+from hwrlib.files import find_images
+from hwrlib.recognizer import Recognizer
 from hwrlib.sources import AlreadyPrepared, prepare_layout
 from hwrlib.train import fit
 

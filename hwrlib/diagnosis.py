@@ -1,0 +1,72 @@
+"""Where a recogniser goes wrong, and whether it knows: confusions, characters it lacks, the honesty of its confidence."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from hwrlib.charset import Charset
+from hwrlib.metrics import align
+
+
+def unwritable_fraction(references: Sequence[str], charset: Charset) -> float:
+    """Fraction of the references' characters that a model with this charset can never write, a fraction."""
+    counts = Counter("".join(references))
+    return sum(counts[character] for character in charset.missing("".join(counts))) / max(counts.total(), 1)
+
+
+def confusion_matrix(references: Sequence[str], hypotheses: Sequence[str], *, most: int = 12) -> pd.DataFrame:
+    """How often each character was read as which other, for the characters with most errors.
+
+    Args:
+        most: the number of characters at most, those involved in most errors.
+    Returns:
+        Counts of errors: a row per true character, a column per read one, both sorted; the last row, `""`, holds
+        invented characters, the last column, `""`, missed ones. Right readings are not counted.
+    """
+    errors = Counter(
+        (edit.reference, edit.hypothesis)
+        for pair in zip(references, hypotheses)
+        for edit in align(*pair)
+        if edit.kind != "equal"
+    )
+    involved = Counter()
+    for pair, count in errors.items():
+        involved.update({character: count for character in pair if character})
+    names = [*sorted(character for character, _ in involved.most_common(most)), ""]
+    return pd.DataFrame(
+        [[errors[reference, hypothesis] for hypothesis in names] for reference in names], index=names, columns=names
+    )
+
+
+class ConfidenceBin(NamedTuple):
+    """Readings of similar confidence."""
+
+    confidence: float  # their mean
+    exact: float  # fraction of them that are right
+    lines: int
+
+
+def reliability(confidences: Sequence[float], correct: Sequence[bool], *, bins: int = 10) -> list[ConfidenceBin]:
+    """Readings sorted by confidence and cut into bins of similar size: does the claim hold?
+
+    Args:
+        confidences: 0-1, one per reading.
+        correct: whether each reading is right.
+        bins: at most; none is empty.
+    Returns:
+        The bins, the least confident first.
+    Source: Niculescu-Mizil and Caruana, *Predicting Good Probabilities with Supervised Learning* (2005).
+    """
+    order = np.argsort(confidences, kind="stable")
+    claimed, right = np.asarray(confidences, float)[order], np.asarray(correct, float)[order]
+    parts = [part for part in np.array_split(np.arange(len(order)), bins) if len(part)]
+    return [ConfidenceBin(float(claimed[part].mean()), float(right[part].mean()), len(part)) for part in parts]
+
+
+def exact_among_surest(confidences: Sequence[float], correct: Sequence[bool]) -> np.ndarray:
+    """Fraction of right readings among the k most confident ones, for k = 1 … N: (N,) fractions."""
+    order = np.argsort(-np.asarray(confidences, float), kind="stable")
+    return np.cumsum(np.asarray(correct, float)[order]) / np.arange(1, len(order) + 1)

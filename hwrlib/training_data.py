@@ -1,0 +1,82 @@
+"""The lines a run trains on: split, corrected, limited, joined, and without labels that CTC cannot learn."""
+
+import hashlib
+
+import numpy as np
+import torch
+
+from hwrlib.charset import Charset
+from hwrlib.config import TrainConfig
+from hwrlib.ctc import label_fault
+from hwrlib.data import JoinedLines, LineDataset
+from hwrlib.labels import apply_decisions
+from hwrlib.model import CRNN
+from hwrlib.progress import logger
+from hwrlib.state import build_model
+
+MAX_UNTRAINABLE = 0.05  # fraction of the training labels that may be unusable
+
+
+def training_data(
+    config: TrainConfig, sets: tuple[LineDataset, LineDataset] | None = None
+) -> tuple[JoinedLines, LineDataset, Charset]:
+    """The lines to train on, those to validate on, and the charset.
+
+    Args:
+        config: of the run.
+        sets: the two data sets; by default the splits of `config.data`.
+    Raises:
+        FileNotFoundError: a table or a folder is missing.
+        ValueError: corrections do not fit the data set, or too many labels cannot be trained on.
+    """
+    train_set, validation_set = sets or load_splits(config)
+    if config.train_limit and config.train_limit < len(train_set):
+        chosen = np.random.default_rng(config.seed).permutation(len(train_set))[: config.train_limit]
+        train_set.select(np.sort(chosen), "beyond train_limit")
+    extra = [LineDataset(config.extra_data, "train", config.normalisation)] if config.extra_data else []
+    parts = [train_set, *extra]
+    charset = (
+        Charset(config.characters) if config.characters else Charset.from_texts(t for part in parts for t in part.texts)
+    )
+    for part in parts:
+        skip_untrainable(part, charset, build_model(config, len(charset)))
+    return JoinedLines(parts), validation_set, charset
+
+
+def load_splits(config: TrainConfig) -> tuple[LineDataset, LineDataset]:
+    """The training and the validation split, corrected if the configuration says so.
+
+    Raises:
+        ValueError: `corrections` do not fit the data set, or leave no line.
+    """
+    splits = [LineDataset(config.data, name, config.normalisation) for name in ("train", "validation")]
+    for split in splits if config.corrections else []:
+        apply_decisions(split, config.corrections)
+    return splits[0], splits[1]
+
+
+def skip_untrainable(dataset: LineDataset, charset: Charset, model: CRNN) -> None:
+    """Exclude lines whose label needs more frames than their image has, or characters that the charset lacks.
+
+    Raises:
+        ValueError: they are more than 5 % of the split; the message names the first three.
+    """
+    frames = model.output_lengths(torch.from_numpy(dataset.widths)).tolist()
+    faults = [label_fault(text, count, charset) for text, count in zip(dataset.texts, frames)]
+    bad = [i for i, fault in enumerate(faults) if fault]
+    if not bad:
+        return
+    found = (
+        f"{dataset.folder / dataset.split}: {len(bad)} of {len(dataset)} labels cannot be trained on: "
+        + "; ".join(f"{dataset.names[i]}: {faults[i]}" for i in bad[:3])
+        + (", ..." if len(bad) > 3 else "")
+    )
+    if len(bad) > MAX_UNTRAINABLE * len(dataset):
+        raise ValueError(f"{found}. Widen the images (max_width), add to `characters`, or correct the labels")
+    dataset.select(np.setdiff1d(np.arange(len(dataset)), bad), "label cannot be trained on")
+    logger.warning("%s. They are skipped.", found)
+
+
+def digest(lines: JoinedLines) -> str:
+    """What identifies these lines and their labels, so that a resumed run can tell whether they have changed."""
+    return hashlib.sha1(repr([(part.names, part.texts) for part in lines.datasets]).encode()).hexdigest()
