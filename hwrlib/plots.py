@@ -20,30 +20,38 @@ from hwrlib.metrics import Edit, align
 from hwrlib.recognizer import Reading
 
 DPI = 110
-PAGE, GAP, TEXT = 880, 14, 18   # px: width of a page, space between two images, height of a line of text
+PAGE, GAP, TEXT = 880, 14, 18  # px: width of a page, space between two images, height of a line of text
 CORRECT, WRONG, QUIET = "#1b7837", "#b2182b", "#666666"
 SIGNS = {"equal": " ", "substitute": "×", "delete": "-", "insert": "+"}
-FRAMES_PER_STRIP = 96           # of `ctc_frames`, which cuts longer lines into several strips
+LABEL = {"fontsize": 9, "parse_math": False}  # how a text of the data is written
+NOTE = {**LABEL, "textcoords": "offset points"}
+Images = Sequence[np.ndarray]  # of ink (H, W)
 
 
 def _new(height: float, rows: int = 1, columns: int = 1, *, width: float = PAGE / DPI, **options):
     """A figure, in inches, that a notebook shows once, as the value of its cell; and its axes (rows, columns)."""
-    figure, axes = plt.subplots(rows, columns, figsize=(width, height), dpi=DPI, squeeze=False, layout="constrained",
-                                **options)
+    options = {"figsize": (width, height), "dpi": DPI, "squeeze": False, "layout": "constrained", **options}
+    figure, axes = plt.subplots(rows, columns, **options)
     plt.close(figure)
     return figure, axes
 
 
 def _shortened(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[:limit - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _plain_log(axes: Axes) -> None:
-    """A logarithmic y-axis whose ticks are plain numbers: 1, 2, 3, 5, 10, ..."""
+    """Make the y-axis logarithmic, with ticks at plain numbers: 1, 2, 3, 5, 10, ..., or 1, 10, ... if it spans many."""
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5), numticks=12))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if high < 100 * low else (1,), numticks=12))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:,g}")
+
+
+def _draw(axes: Axes, image: np.ndarray, box: tuple[float, float, float, float], interpolation: str = "nearest") -> None:
+    """An image of 0 ... 255 in a box (left, right, bottom, top) of an axis, dark on white."""
+    axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, aspect="auto", extent=box, interpolation=interpolation)
 
 
 def _scaled(image: np.ndarray, scale: float) -> np.ndarray:
@@ -55,20 +63,19 @@ def _scaled(image: np.ndarray, scale: float) -> np.ndarray:
     return image // 32 * 36
 
 
-def _columns(images: Sequence[np.ndarray]) -> int:
+def _columns(images: Images) -> int:
     """Columns of a grid in which the widest image keeps at least four fifths of its size; at most three."""
     widest = max((image.shape[1] for image in images), default=PAGE)
     return int(np.clip(1.25 * PAGE // (widest + GAP), 1, 3))
 
 
-def _grid(images: Sequence[np.ndarray], columns: int, *, head: int = GAP, foot: int = 0,
-          framed: bool = False) -> tuple[Axes, list[tuple[int, int, int, int]]]:
+def _grid(images: Images, columns: int, *, head: int = GAP, foot: int = 0, framed: bool = False) -> tuple[Axes, list[tuple]]:
     """Scaled images in a grid, pixel for pixel, with px of room for text above and below; those with a foot stand on a line.
 
     Returns:
         A bare axis that counts the pixels of the page, and the left, top, width and height of each image.
     """
-    heights = [max(map(len, images[n:n + columns])) for n in range(0, len(images), columns)]
+    heights = [max(map(len, images[n : n + columns])) for n in range(0, len(images), columns)]
     tops = np.cumsum([0, *(head + height + foot for height in heights)]).tolist()
     figure = plt.figure(figsize=(PAGE / DPI, (tops[-1] + GAP) / DPI), dpi=DPI)
     plt.close(figure)
@@ -76,7 +83,7 @@ def _grid(images: Sequence[np.ndarray], columns: int, *, head: int = GAP, foot: 
     for n, image in enumerate(images):
         (height, width), row, x = image.shape, n // columns, n % columns * (PAGE // columns)
         y = tops[row] + head + (heights[row] - height if foot else 0)
-        axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest", extent=(x, x + width, y + height, y))
+        _draw(axes, image, (x, x + width, y + height, y))
         axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=QUIET, linewidth=0.4, visible=framed))
         boxes.append((x, y, width, height))
     axes.set(xlim=(0, PAGE), ylim=(tops[-1] + GAP, 0))
@@ -84,8 +91,7 @@ def _grid(images: Sequence[np.ndarray], columns: int, *, head: int = GAP, foot: 
     return axes, boxes
 
 
-def sheet(images: Sequence[np.ndarray], titles: Sequence[str] = (), *, columns: int | None = None,
-          framed: bool = False) -> Figure:
+def sheet(images: Images, titles: Sequence[str] = (), *, columns: int | None = None, framed: bool = False) -> Figure:
     """Lines of any width in a grid, all at one scale, each under its title.
 
     Args:
@@ -97,22 +103,21 @@ def sheet(images: Sequence[np.ndarray], titles: Sequence[str] = (), *, columns: 
     columns = columns or _columns(images)
     cell = PAGE // columns
     scale = min((cell - GAP) / max((image.shape[1] for image in images), default=cell), 2)
-    head = TEXT + 8 if len(titles) else GAP
-    axes, boxes = _grid([_scaled(image, scale) for image in images], columns, head=head, framed=framed)
+    scaled = [_scaled(image, scale) for image in images]
+    axes, boxes = _grid(scaled, columns, head=TEXT + 8 if len(titles) else GAP, framed=framed)
     for title, (x, y, _, _) in zip(titles, boxes):
-        axes.text(x, y - 4, _shortened(title, cell // 8), fontsize=9, parse_math=False)
+        axes.text(x, y - 4, _shortened(title, cell // 8), **LABEL)
     return axes.figure
 
 
-def stages(images: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
-    """One line (H, W) at the stages of its preparation, numbered from left to right, at one scale, each with its size."""
-    sizes = [f"{image.shape[1]} × {image.shape[0]} px" for image in images]
-    titles = [f"{n}. {title}: {size}" for n, (title, size) in enumerate(zip(titles, sizes), start=1)]
+def stages(images: Images, titles: Sequence[str]) -> Figure:
+    """One line at the stages of its preparation, numbered from left to right, at one scale, each with its size."""
+    named = enumerate(zip(titles, images), start=1)
+    titles = [f"{n}. {title}: {image.shape[1]} × {image.shape[0]} px" for n, (title, image) in named]
     return sheet(images, titles, framed=True)
 
 
-def readings(images: Sequence[np.ndarray], truths: Sequence[str], predictions: Sequence[str], *,
-             notes: Sequence[str] = ()) -> Figure:
+def readings(images: Images, truths: Sequence[str], predictions: Sequence[str], *, notes: Sequence[str] = ()) -> Figure:
     """Lines, each with the truth above the reading; under a wrong character ×, a missed one -, an invented one +.
 
     To compare two models, give the lines twice, with the readings of one and then of the other.
@@ -124,26 +129,27 @@ def readings(images: Sequence[np.ndarray], truths: Sequence[str], predictions: S
         notes: none, or a few words for each line, written at the right of the truth.
     """
     longest = max(map(len, [*truths, *predictions, " "]))
-    columns = min(_columns(images), max(PAGE // (11 * longest), 1))      # a letter and some room for a note: 11 px
+    columns = min(_columns(images), max(PAGE // (11 * longest), 1))  # a letter and some room for a note: 11 px
     cell = PAGE // columns - GAP
     scaled = [_scaled(image, min(cell / image.shape[1], 90 / image.shape[0], 2)) for image in images]
     axes, boxes = _grid(scaled, columns, foot=3 * TEXT, framed=True)
     for (x, y, _, height), truth, prediction, note in zip(boxes, truths, predictions, [*notes] or [""] * len(images)):
         _write_reading(axes, x, y + height + 3, cell - 60 * bool(note), truth, prediction)
-        axes.text(x + cell, y + height + 3, note, fontsize=9, color=QUIET, ha="right", va="top", parse_math=False)
+        axes.text(x + cell, y + height + 3, note, color=QUIET, ha="right", va="top", **LABEL)
     return axes.figure
 
 
 def _write_reading(axes: Axes, x: float, y: float, width: float, truth: str, prediction: str) -> None:
     """Truth, reading and signs under each other in letters of one width; smaller ones for a text that is too long."""
     edits = align(truth, prediction) if truth else [Edit("equal", "", character) for character in prediction]
-    size = min(10, width / max(len(edits), 1) / 0.61 * 72 / DPI)   # points; a letter is 0.6 of its size wide
+    size = min(10, width / max(len(edits), 1) / 0.61 * 72 / DPI)  # points; a letter is 0.6 of its size wide
+    style = {"fontsize": size, "family": "monospace", "va": "top", "parse_math": False}
     right = "".join(edit.hypothesis if edit.kind == "equal" else " " for edit in edits)
     wrong = "".join(" " if edit.kind == "equal" else (edit.hypothesis or " ") for edit in edits)
-    for text, colour, line in [("".join(edit.reference or " " for edit in edits), "black", 0), (right, CORRECT, 1),
-                               (wrong, WRONG, 1), ("".join(SIGNS[edit.kind] for edit in edits), WRONG, 1.8)]:
-        axes.text(x, y + line * (TEXT - 1), text.rstrip(), fontsize=size, color=colour, family="monospace", va="top",
-                  parse_math=False)
+    axes.text(x, y, "".join(edit.reference or " " for edit in edits).rstrip(), **style)
+    axes.text(x, y + TEXT - 1, right.rstrip(), color=CORRECT, **style)
+    axes.text(x, y + TEXT - 1, wrong.rstrip(), color=WRONG, **style)
+    axes.text(x, y + 1.7 * TEXT, "".join(SIGNS[edit.kind] for edit in edits).rstrip(), color=WRONG, **style)
 
 
 def padding(images: np.ndarray, image_widths: Sequence[int], texts: Sequence[str]) -> Figure:
@@ -154,18 +160,18 @@ def padding(images: np.ndarray, image_widths: Sequence[int], texts: Sequence[str
         image_widths: (N,) px of each image that are not padding.
         texts: N labels, written beside the lines.
     """
-    import torch                                  # here, so that the other figures need neither
+    import torch  # here, so that the other figures need neither
     from torchvision.utils import make_grid
 
     rule, height = 2, images.shape[2]
     strip = make_grid(torch.as_tensor(np.asarray(images)), nrow=1, padding=rule, pad_value=90)[0].numpy()
     scale = min(0.75 * PAGE / strip.shape[1], 1.5)
     axes, ((_, top, right, strip_height),) = _grid([_scaled(strip, scale)], 1, foot=TEXT)
+    hatched = {"facecolor": "#d9e6f2", "edgecolor": "#7f9db9", "hatch": "//", "linewidth": 0}
     for n, (image_width, text) in enumerate(zip(image_widths, texts)):
         x, y = (int(image_width) + rule) * scale, top + (n * (height + rule) + rule) * scale
-        axes.add_patch(Rectangle((x, y), right - x - rule, height * scale, facecolor="#d9e6f2", edgecolor="#7f9db9",
-                                 hatch="//", linewidth=0))
-        axes.text(right + 8, y + height * scale / 2, _shortened(text, 26), fontsize=9, va="center", parse_math=False)
+        axes.add_patch(Rectangle((x, y), right - x - rule, height * scale, **hatched))
+        axes.text(right + 8, y + height * scale / 2, _shortened(text, 26), va="center", **LABEL)
     axes.text(right, top + strip_height + 4, f"{images.shape[3]} px", fontsize=9, ha="right", va="top")
     return axes.figure
 
@@ -187,7 +193,7 @@ def frequencies(counts: pd.Series, *, most: int = 60) -> Figure:
     figure, ((axes,),) = _new(2.5)
     axes.bar(range(len(counts)), counts, color=QUIET)
     axes.set_xticks(range(len(counts)), counts.index.str.replace(" ", "␣"), parse_math=False)
-    axes.set(ylabel="occurrences", xlabel="character", xlim=(-0.7, len(counts) - 0.3))
+    axes.set(ylabel="occurrences", xlabel="character", xlim=(-0.7, len(counts) - 0.3), ylim=(0.7, 1.5 * counts.max()))
     _plain_log(axes)
     return figure
 
@@ -198,9 +204,8 @@ def frames_and_needs(frames: Sequence[int], needed: Sequence[int]) -> Figure:
     figure, ((axes,),) = _new(2.7)
     axes.hist(ratio, bins=np.linspace(0, max(ratio.max(), 2), 61), color=QUIET)
     axes.axvspan(0, 1, color=WRONG, alpha=0.15, linewidth=0)
-    axes.axvline(1, color=WRONG, linewidth=1)
-    axes.set_title(f"× below 1, too few frames: {(ratio < 1).sum():,} of {len(ratio):,} lines", fontsize=10, color=WRONG,
-                   loc="left")
+    short = f"× below 1, too few frames: {(ratio < 1).sum():,} of {len(ratio):,} lines"
+    axes.set_title(short, fontsize=10, color=WRONG, loc="left")
     axes.axvline(np.median(ratio), color="black", linestyle=":", label=f"median {np.median(ratio):.1f}")
     axes.set(xlabel="frames of the image / frames that its label needs", ylabel="lines", xlim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -216,12 +221,12 @@ def curves(history: pd.DataFrame, *, baseline: float | None = None) -> Figure:
         baseline: a CER (a fraction), drawn as a dotted line: above the frame if it is far above the data.
     """
     figure, ((loss, error),) = _new(2.9, 1, 2)
-    epoch, percent = history["epoch"], 100 * history["validation_cer"].clip(lower=0.0001)   # a log axis has no zero
+    epoch, percent = history["epoch"], 100 * history["validation_cer"].clip(lower=0.0001)  # a log axis has no zero
     loss.plot(epoch, history["train_loss"], "o-", label="training (with augmentation and shortcut)")
     loss.plot(epoch, history["validation_loss"], "s--", color="C1", label="validation")
     error.plot(epoch, percent, "s--", color="C1")
-    error.annotate(f"{percent.iloc[-1]:.1f} %", (epoch.iloc[-1], percent.iloc[-1]), (0, 8), ha="center",
-                   textcoords="offset points", fontsize=9)
+    last = epoch.iloc[-1], percent.iloc[-1]
+    error.annotate(f"{last[1]:.1f} %", last, (0, 8), ha="center", **NOTE)
     loss.set(xlabel="epoch", ylabel="CTC loss (nats per character)")
     error.set(xlabel="epoch", ylabel="validation CER (%)", ylim=(percent.min() / 1.3, percent.max() * 1.5))
     for axes in (loss, error):
@@ -239,8 +244,8 @@ def _draw_baseline(axes: Axes, percent: float, text: str) -> None:
     inside = percent <= axes.get_ylim()[1]
     y, along = (percent, axes.get_yaxis_transform()) if inside else (1.06, axes.transAxes)
     axes.plot([0, 1], [y, y], ":", color=QUIET, transform=along, clip_on=False)
-    axes.annotate(text if inside else f"↑ {text}", (1, y), (0, 3), xycoords=along, textcoords="offset points", fontsize=9,
-                  color=QUIET, ha="right", va="bottom")
+    text = text if inside else f"↑ {text}"
+    axes.annotate(text, (1, y), (0, 3), xycoords=along, color=QUIET, ha="right", va="bottom", **NOTE)
 
 
 def suspicion(planted: Sequence[float], others: Sequence[float]) -> Figure:
@@ -250,8 +255,8 @@ def suspicion(planted: Sequence[float], others: Sequence[float]) -> Figure:
     bins = np.histogram_bin_edges(known[np.isfinite(known)], 40)
     figure, ((axes,),) = _new(2.8)
     for values, label, colour, style in [(others, "others", QUIET, "--"), (planted, "planted wrong labels", WRONG, "-")]:
-        axes.hist(np.minimum(values, bins[-1]), bins=bins, histtype="step", color=colour, linestyle=style, linewidth=1.5,
-                  label=f"{label} (n = {len(values):,})")
+        shown, label = np.minimum(values, bins[-1]), f"{label} (n = {len(values):,})"
+        axes.hist(shown, bins, histtype="step", color=colour, linestyle=style, linewidth=1.5, label=label)
     _plain_log(axes)
     axes.set(xlabel="suspicion (nats)", ylabel="labels", xlim=(bins[0], bins[-1]), ylim=(0.7, None))
     axes.legend(fontsize=9)
@@ -259,14 +264,14 @@ def suspicion(planted: Sequence[float], others: Sequence[float]) -> Figure:
 
 
 def confusions(matrix: pd.DataFrame) -> Figure:
-    """Counts of errors, as `hwrlib.diagnosis.confusion_matrix` returns them: true characters at the left, read ones below."""
+    """Counts of errors, as `hwrlib.diagnosis.confusion_matrix` returns them: true characters left, read ones below."""
     side = 1.4 + 0.34 * len(matrix)
     figure, ((axes,),) = _new(side, width=side + 0.4)
-    shown = np.sqrt(matrix.to_numpy(float))   # the root, so that a count of 1 can be seen beside one of 50
+    shown = np.sqrt(matrix.to_numpy(float))  # the root, so that a count of 1 can be seen beside one of 50
     axes.imshow(shown, cmap="Reds", vmin=0, vmax=max(1.6 * shown.max(), 1))
     for row, column in zip(*np.nonzero(matrix.to_numpy())):
         axes.text(column, row, str(matrix.iat[row, column]), ha="center", va="center", fontsize=9)
-    axes.plot(range(len(matrix) - 1), range(len(matrix) - 1), ".", color=QUIET, markersize=3)   # right: not counted
+    axes.plot(range(len(matrix) - 1), range(len(matrix) - 1), ".", color=QUIET, markersize=3)  # right: not counted
     names = matrix.index[:-1].str.replace(" ", "␣")
     axes.set_xticks(range(len(matrix)), [*names, "missed"], parse_math=False)
     axes.set_yticks(range(len(matrix)), [*names, "invented"], parse_math=False)
@@ -286,14 +291,12 @@ def rates(table: pd.DataFrame, *, overall: float, xlabel: str, ylabel: str = "CE
         xlabel, ylabel: of the groups and of the rate.
     """
     figure, ((axes,),) = _new(2.8)
-    rate, low, high = (100 * table[column].to_numpy(float) for column in ("rate", "low", "high"))
-    places = range(len(table))
+    places, (rate, low, high) = range(len(table)), 100 * table[["rate", "low", "high"]].to_numpy(float).T
     axes.bar(places, rate, color="C0", alpha=0.6)
-    axes.errorbar(places, rate, [np.maximum(rate - low, 0), np.maximum(high - rate, 0)], fmt="none", ecolor="black",
-                  capsize=3, linewidth=1)
+    axes.errorbar(places, rate, np.maximum([rate - low, high - rate], 0), fmt="none", ecolor="black", capsize=3, linewidth=1)
     axes.axhline(100 * overall, color=QUIET, linestyle=":", label=f"all lines: {100 * overall:.1f} %")
     names = [f"{name}\nn = {lines:,}" for name, lines in zip(table.index, table["lines"])]
-    axes.set_xticks(places, names, fontsize=9, parse_math=False)
+    axes.set_xticks(places, names, **LABEL)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.legend(fontsize=9)
     return figure
@@ -325,8 +328,7 @@ def reliability(bins: Sequence[ConfidenceBin], exact_among_surest: np.ndarray, *
 def _show_ink(axes: Axes, ink: np.ndarray) -> None:
     """An image of ink (H, W), uint8 or 0 ... 1, over the whole of an axis whose x counts its pixels."""
     height, width = ink.shape
-    axes.imshow(_scaled(ink, 1), cmap="gray_r", vmin=0, vmax=255, aspect="auto", extent=(0, width, height, 0),
-                interpolation="bilinear")
+    _draw(axes, _scaled(ink, 1), (0, width, height, 0), interpolation="bilinear")
     axes.tick_params(left=False, labelleft=False, bottom=False, labelbottom=False)
 
 
@@ -337,9 +339,7 @@ def _inches(width: float, height: float) -> tuple[float, float]:
 
 
 def trellis(alpha: np.ndarray, text: str, ink: np.ndarray, *, stride: int) -> Figure:
-    """The forward variables of CTC under the ink they were computed from, on one x-axis.
-
-    In each frame black is the likeliest state, and white a state that is improbable beside it.
+    """The forward variables of CTC under their ink, on one x-axis; in each frame, the likeliest state is black.
 
     Args:
         alpha: (T, 2S + 1) natural logarithms, a column for each state: blank, first character, blank, second, ...
@@ -353,15 +353,13 @@ def trellis(alpha: np.ndarray, text: str, ink: np.ndarray, *, stride: int) -> Fi
     heights = [height, min(0.17 * states, 8)]
     figure, ((line,), (axes,)) = _new(sum(heights) + 0.6, 2, width=width + 0.8, height_ratios=heights, sharex=True)
     _show_ink(line, ink)
-    axes.imshow(relative.T, cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest",
-                extent=(0, frames * stride, states, 0))
+    _draw(axes, 255 * relative.T, (0, frames * stride, states, 0))
     axes.hlines(range(1, states), 0, frames * stride, color=QUIET, linewidth=0.2)
     names = ["–", *(name for character in text.replace(" ", "␣") for name in (character, "–"))]
     axes.set_yticks(np.arange(states) + 0.5, names, fontsize=8, parse_math=False)
     axes.set(xlabel=f"frame ({stride} px of the line each)", ylabel="label, with blanks (–)", xlim=(0, ink.shape[1]))
     axes.xaxis.set_major_locator(MultipleLocator(stride * (5 if frames <= 100 else 20), offset=stride / 2))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x // stride:.0f}")
-    axes.tick_params(labelbottom=True, bottom=True)
     return figure
 
 
@@ -376,13 +374,15 @@ def spans(image: np.ndarray, reading: Reading, truth: str = "") -> Figure:
     width, height = _inches(*image.shape[::-1])
     figure, ((axes,),) = _new(height + 0.8, width=width + 0.8)
     _show_ink(axes, image)
-    for place, character in enumerate(reading.characters):
-        axes.axvspan(character.start, character.end, color=f"C{place % 2}", alpha=0.25, linewidth=0)
-        axes.text((character.start + character.end) / 2, -1, character.text.replace(" ", "␣"), color=f"C{place % 2}",
-                  ha="center", fontsize=13 if len(reading.text) <= 24 else 8, parse_math=False)
-    mark = "" if not truth else ("  ✓ truth: " if truth == reading.text else "  × truth: ") + truth
-    axes.set_xlabel(f"read: {reading.text}{mark}", fontsize=10, parse_math=False,
-                    color=CORRECT if truth == reading.text else WRONG if truth else "black")
+    size = 13 if len(reading.text) <= 24 else 8
+    for place, (text, start, end) in enumerate((c.text, c.start, c.end) for c in reading.characters):
+        axes.axvspan(start, end, color=f"C{place % 2}", alpha=0.25, linewidth=0)
+        axes.text(
+            (start + end) / 2, -1, text.replace(" ", "␣"), color=f"C{place % 2}", ha="center", **LABEL | {"fontsize": size}
+        )
+    mark, colour = ("  ✓ truth: ", CORRECT) if truth == reading.text else ("  × truth: ", WRONG)
+    mark, colour = (mark + truth, colour) if truth else ("", "black")
+    axes.set_xlabel(f"read: {reading.text}{mark}", color=colour, fontsize=10, parse_math=False)
     return figure
 
 
@@ -396,8 +396,8 @@ def ctc_frames(image: np.ndarray, probabilities: np.ndarray, names: Sequence[str
         left: px of the image at which frame 0 begins.
         pixels: px of the image per frame.
     """
-    strips = -(-len(probabilities) // FRAMES_PER_STRIP)
-    length = -(-len(probabilities) // strips) * pixels   # px of a strip
+    strips = -(-len(probabilities) // 96)  # longer lines are cut
+    length = -(-len(probabilities) // strips) * pixels  # px of a strip
     width, height = _inches(length, len(image))
     figure, axes = _new((height + 2) * strips, 2 * strips, width=width + 0.8, height_ratios=[height, 1.5] * strips)
     centres = left + pixels * (np.arange(len(probabilities)) + 0.5)
@@ -420,5 +420,5 @@ def _draw_classes(axes: Axes, centres: np.ndarray, probabilities: np.ndarray, na
         axes.plot(centres, np.where(curve >= 0.05, curve, np.nan), "o", markersize=3, color=colour)
         before, after = np.pad(curve, 1)[:-2], np.pad(curve, 1)[2:]
         for t in np.flatnonzero((curve >= 0.1) & (curve > before) & (curve >= after)):
-            axes.annotate(names[index].replace(" ", "␣"), (centres[t], curve[t]), (0, 2), textcoords="offset points",
-                          ha="center", fontsize=11 if curve[t] >= 0.5 else 8, color=colour, parse_math=False)
+            place, size, name = (centres[t], curve[t]), 11 if curve[t] >= 0.5 else 8, names[index].replace(" ", "␣")
+            axes.annotate(name, place, (0, 2), ha="center", color=colour, **NOTE | {"fontsize": size})

@@ -9,10 +9,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hwrlib import diagnosis, metrics, plots
+from hwrlib import diagnosis, plots
 from hwrlib.recognizer import Character, Reading
 
-LARGEST = 120_000   # bytes of a figure's PNG
+LARGEST = 120_000  # bytes of a figure's PNG
 STRIDE = 4
 
 
@@ -25,8 +25,14 @@ def lines(draw) -> list[np.ndarray]:
 @pytest.fixture
 def history() -> pd.DataFrame:
     """Four epochs of a training."""
-    return pd.DataFrame({"epoch": [1, 2, 3, 4], "train_loss": [1.9, 0.35, 0.17, 0.09],
-                         "validation_loss": [0.25, 0.14, 0.1, 0.095], "validation_cer": [0.22, 0.08, 0.045, 0.039]})
+    return pd.DataFrame(
+        {
+            "epoch": [1, 2, 3, 4],
+            "train_loss": [1.9, 0.35, 0.17, 0.09],
+            "validation_loss": [0.25, 0.14, 0.1, 0.095],
+            "validation_cer": [0.22, 0.08, 0.045, 0.039],
+        }
+    )
 
 
 def png(figure: Figure) -> bytes:
@@ -55,12 +61,13 @@ def every_figure(lines: list[np.ndarray], history: pd.DataFrame) -> dict[str, Fi
     names = ["ANNE", "LEO", "ZOE"] * 3
     batch = np.zeros((6, 1, 48, 160), np.uint8)
     for row, line in zip(batch, lines):
-        row[0, :, :line.shape[1]] = line
+        row[0, :, : line.shape[1]] = line
     frames, confidences = rng.integers(5, 60, 500), rng.random(200)
     correct = rng.random(200) < confidences
     reading = Reading("LEO", 0.9, tuple(Character(c, 20 * i, 20 * i + 12, 0.9) for i, c in enumerate("LEO")))
-    table = pd.DataFrame({"rate": [0.02, 0.05], "low": [0.01, 0.03], "high": [0.03, 0.08], "lines": [1200, 40]},
-                         index=["short", "long"])
+    table = pd.DataFrame(
+        {"rate": [0.02, 0.05], "low": [0.01, 0.03], "high": [0.03, 0.08], "lines": [1200, 40]}, index=["short", "long"]
+    )
     return {
         "sheet": plots.sheet([line / 255 for line in lines], names),
         "stages": plots.stages(lines[:5], ["grey", "ink", "alone", "cropped", "scaled"]),
@@ -73,20 +80,25 @@ def every_figure(lines: list[np.ndarray], history: pd.DataFrame) -> dict[str, Fi
         "suspicion": plots.suspicion([30.0, 80.0, np.inf], [0.1, 2.0, 5.0]),
         "confusions": plots.confusions(diagnosis.confusion_matrix(names, ["ANE", "LFO", "2OE"] * 3)),
         "rates": plots.rates(table, overall=0.03, xlabel="characters in the label"),
-        "reliability": plots.reliability(diagnosis.reliability(confidences, correct),
-                                         diagnosis.exact_among_surest(confidences, correct)),
+        "reliability": plots.reliability(
+            diagnosis.reliability(confidences, correct), diagnosis.exact_among_surest(confidences, correct)
+        ),
         "trellis": plots.trellis(alpha(64, 13), "LAMBER", np.resize(lines[0], (40, 256)), stride=STRIDE),
         "spans": plots.spans(lines[1], reading, "LÉO"),
-        "ctc_frames": plots.ctc_frames(lines[1], rng.dirichlet(np.full(4, 0.1), 20), ["·", "L", "E", " "], left=3.0,
-                                       pixels=5.4),
+        "ctc_frames": plots.ctc_frames(
+            lines[1], rng.dirichlet(np.full(4, 0.1), 20), ["·", "L", "E", " "], left=3.0, pixels=5.4
+        ),
     }
 
 
 def test_every_figure_is_a_small_sharp_png(lines, history):
     """Each public function returns a figure of at least 110 dpi whose PNG is small."""
     figures = every_figure(lines, history)
-    public = {name for name, value in vars(plots).items() if getattr(value, "__module__", "") == plots.__name__
-              and not name.startswith("_")}
+    public = {
+        name
+        for name, value in vars(plots).items()
+        if getattr(value, "__module__", "") == plots.__name__ and not name.startswith("_")
+    }
     assert set(figures) == public
     for name, figure in figures.items():
         assert isinstance(figure, Figure) and figure.dpi >= 110, name
@@ -96,7 +108,7 @@ def test_every_figure_is_a_small_sharp_png(lines, history):
 def test_a_full_page_of_noisy_lines_is_small_enough():
     """Twelve wide scans with paper noise, the largest sheet of the course, and nine readings."""
     rng = np.random.default_rng(0)
-    scans = [rng.integers(0, 31, (70, 388)).astype(np.uint8) for _ in range(12)]   # below the first of eight levels
+    scans = [rng.integers(0, 31, (70, 388)).astype(np.uint8) for _ in range(12)]  # below the first of eight levels
     for scan in scans:
         scan[20:50, ::9] = 255
     assert len(png(plots.sheet(scans, ["KERMARREC"] * 12))) < LARGEST
@@ -109,13 +121,18 @@ def test_dollar_signs_are_not_mathematics(lines):
     counts = pd.Series({"$": 3, "\\": 2, "_": 1})
     reading = Reading("$_$", 0.5, tuple(Character(c, 5, 9, 0.5) for c in "$_$"))
     table = pd.DataFrame({"rate": [0.1], "low": [0.0], "high": [0.2], "lines": [3]}, [label])
-    for figure in (plots.sheet(lines[:1], [label]), plots.readings(lines[:1], [label], ["$y$"], notes=["$"]),
-                   plots.padding(np.resize(lines[0], (2, 1, 32, 64)), [30, 64], [label] * 2), plots.frequencies(counts),
-                   plots.confusions(diagnosis.confusion_matrix(["$_$"], ["_$\\"])), plots.spans(lines[0], reading, "$^$"),
-                   plots.rates(table, overall=0.1, xlabel="group"),
-                   plots.trellis(alpha(16, 7), "$_$", lines[0][:, :64], stride=STRIDE),
-                   plots.ctc_frames(lines[0], np.eye(2)[[0, 1, 0]], ["·", "$^$"], left=0, pixels=4)):
-        png(figure)   # a parsed formula would raise here
+    for figure in (
+        plots.sheet(lines[:1], [label]),
+        plots.readings(lines[:1], [label], ["$y$"], notes=["$"]),
+        plots.padding(np.resize(lines[0], (2, 1, 32, 64)), [30, 64], [label] * 2),
+        plots.frequencies(counts),
+        plots.confusions(diagnosis.confusion_matrix(["$_$"], ["_$\\"])),
+        plots.spans(lines[0], reading, "$^$"),
+        plots.rates(table, overall=0.1, xlabel="group"),
+        plots.trellis(alpha(16, 7), "$_$", lines[0][:, :64], stride=STRIDE),
+        plots.ctc_frames(lines[0], np.eye(2)[[0, 1, 0]], ["·", "$^$"], left=0, pixels=4),
+    ):
+        png(figure)  # a parsed formula would raise here
 
 
 def test_the_trellis_stands_under_its_ink_on_one_axis(lines):
@@ -165,13 +182,17 @@ def test_a_perfect_epoch_can_be_drawn(history):
     assert 0 < error.get_ylim()[0] < min(error.lines[0].get_ydata())
 
 
-@pytest.mark.parametrize("truth, prediction, written", [
-    ("ANNE", "ANNE", ["ANNE", "ANNE", "", ""]),
-    ("ANNE", "ANME", ["ANNE", "AN E", "  M", "  ×"]),
-    ("ANNE", "AME", ["ANNE", "A  E", " M", " ×-"]),
-    ("LEO", "LENO", ["LE O", "LE O", "  N", "  +"]),
-    ("LEO", "", ["LEO", "", "", "---"]),
-    ("", "LEO", ["", "LEO", "", ""])])
+@pytest.mark.parametrize(
+    "truth, prediction, written",
+    [
+        ("ANNE", "ANNE", ["ANNE", "ANNE", "", ""]),
+        ("ANNE", "ANME", ["ANNE", "AN E", "  M", "  ×"]),
+        ("ANNE", "AME", ["ANNE", "A  E", " M", " ×-"]),
+        ("LEO", "LENO", ["LE O", "LE O", "  N", "  +"]),
+        ("LEO", "", ["LEO", "", "", "---"]),
+        ("", "LEO", ["", "LEO", "", ""]),
+    ],
+)
 def test_signs_mark_the_wrong_columns(lines, truth, prediction, written):
     """Truth, right letters, wrong ones and signs are in columns of one letter, the truth above; no truth, no signs."""
     texts = plots.readings(lines[:1], [truth], [prediction]).axes[0].texts[:4]
@@ -191,8 +212,9 @@ def test_long_texts_fit_their_column(lines):
 
 def test_before_and_after_stand_in_one_figure(lines):
     """The same lines twice, with two models' readings and a note for each: two rows in equal columns."""
-    figure = plots.readings(lines[:3] * 2, ["ANNE", "LEO", "ZOE"] * 2, ["", "", "", "ANNE", "LEO", "2OE"],
-                            notes=["before"] * 3 + ["after"] * 3)
+    figure = plots.readings(
+        lines[:3] * 2, ["ANNE", "LEO", "ZOE"] * 2, ["", "", "", "ANNE", "LEO", "2OE"], notes=["before"] * 3 + ["after"] * 3
+    )
     lefts = [image.get_extent()[0] for image in figure.axes[0].images]
     assert lefts[:3] == lefts[3:] and len(set(lefts)) == 3
     assert texts(figure).count("before") == texts(figure).count("after") == 3
@@ -229,7 +251,7 @@ def test_padding_is_hatched_and_ink_is_not():
     """The hatched part of a row begins where its image ends."""
     images = np.full((3, 1, 40, 256), 255, np.uint8)
     axes = plots.padding(images, [64, 128, 256], ["a", "b", "c"]).axes[0]
-    _, *hatched = axes.patches                    # the first is the strip's outline
+    _, *hatched = axes.patches  # the first is the strip's outline
     strip_width = axes.images[0].get_extent()[1]
     assert [patch.get_x() / strip_width for patch in hatched] == pytest.approx([66 / 260, 130 / 260, 258 / 260], abs=0.01)
     assert hatched[2].get_width() == pytest.approx(0, abs=2)
@@ -251,7 +273,9 @@ def test_suspicions_share_bins_and_none_is_lost():
     others, planted = (patch.get_xy() for patch in axes.patches)
     assert sorted(set(others[:, 0])) == sorted(set(planted[:, 0]))
     assert planted[:, 0].max() == 80 and [label.get_text() for label in axes.get_legend().get_texts()] == [
-        "others (n = 2)", "planted wrong labels (n = 3)"]
+        "others (n = 2)",
+        "planted wrong labels (n = 3)",
+    ]
     last_bin = [outline[outline[:, 0] == 80][:, 1].max() for outline in (others, planted)]
     assert last_bin == [1, 2]
 
@@ -267,7 +291,7 @@ def test_a_wrong_reading_is_marked_by_a_sign(lines):
 
 def test_frames_stand_under_their_pixels(lines):
     """The curve of the probabilities has the x-axis of the ink above it; long lines come in strips."""
-    probabilities = np.tile(np.eye(2)[[0, 0, 1, 0]], (50, 1))     # 200 frames
+    probabilities = np.tile(np.eye(2)[[0, 0, 1, 0]], (50, 1))  # 200 frames
     figure = plots.ctc_frames(np.resize(lines[0], (48, 1000)), probabilities, ["·", "A"], left=10.0, pixels=4.5)
     assert len(figure.axes) == 2 * 3
     for ink, curve in zip(figure.axes[::2], figure.axes[1::2]):
