@@ -17,7 +17,8 @@ from hwrlib.data import LineDataset
 from hwrlib.files import WriteError
 from hwrlib.labels import apply_decisions, read_decisions
 from hwrlib.recognizer import Recognizer
-from hwrlib.train import fit, load_splits
+from hwrlib.train import fit
+from hwrlib.training_data import load_splits
 
 
 @pytest.fixture
@@ -40,14 +41,20 @@ def test_swapped_labels_are_the_first_suspects(recognizer, dataset):
 
 
 def test_suspicion_is_the_log_odds_of_the_two_texts(recognizer, dataset):
-    dataset.texts[0] = "E"                   # the image shows an A
+    dataset.texts[0] = "E"  # the image shows an A
     row = judge(recognizer, dataset).set_index("FILENAME").loc[dataset.names[0]]
     log_probs = recognizer.log_probs([dataset.path(0)])[0][:, None]
     frames = torch.tensor([len(log_probs)])
     of_reading, of_label = (
-        -F.ctc_loss(torch.from_numpy(log_probs), torch.tensor([recognizer.charset.encode(text)]), frames,
-                    torch.tensor([len(text)]), reduction="sum").item()
-        for text in (row["READING"], "E"))
+        -F.ctc_loss(
+            torch.from_numpy(log_probs),
+            torch.tensor([recognizer.charset.encode(text)]),
+            frames,
+            torch.tensor([len(text)]),
+            reduction="sum",
+        ).item()
+        for text in (row["READING"], "E")
+    )
     assert row["SUSPICION"] == pytest.approx(of_reading - of_label, rel=1e-3)
 
 
@@ -66,7 +73,7 @@ def test_cross_validation_judges_every_line_by_a_model_that_never_saw_it(tiny, t
         assert not set(trained.names) & set(held_out.names)
         assert len(trained) + len(held_out) == len(everything)
     assert not set(parts[0][1].names) & set(parts[1][1].names)
-    monkeypatch.setattr("hwrlib.train.train_one_epoch", None)           # no training is repeated
+    monkeypatch.setattr("hwrlib.train.train_one_epoch", None)  # no training is repeated
     assert cross_validate(config, tmp_path, folds=2).equals(table)
 
 
@@ -89,7 +96,7 @@ def test_folds_of_changed_labels_are_rejected(tiny, drawn_set, tmp_path, write_s
     table = (folder / "train.csv").read_text().splitlines()
     (folder / "train.csv").write_text("\n".join(table[:-1]))
     after = fold_sets(config, folds=2, fold=0)[1].names
-    assert set(after) <= set(before) and len(before) - len(after) <= 1     # a line stays in its fold
+    assert set(after) <= set(before) and len(before) - len(after) <= 1  # a line stays in its fold
     with pytest.raises(ValueError, match="started differently .the training lines or their labels"):
         cross_validate(config, tmp_path / "folds", folds=2)
 
@@ -103,21 +110,28 @@ def test_more_folds_than_lines_are_rejected(tiny, tmp_path, write_split):
 
 def test_decisions_change_labels_and_exclude_lines(dataset, tmp_path):
     names, texts = list(dataset.names), list(dataset.texts)
-    rows = [("validation", names[0], texts[0], "CORRECTED", 9.0, "accept"), ("validation", names[1], texts[1], "X", 8, "refuse"),
-            ("validation", names[2], texts[2], "X", 7, "drop"), ("validation", names[3], texts[3], "X", 6, ""),
-            ("train", "elsewhere.png", "A", "B", 5, "accept")]
+    rows = [
+        ("validation", names[0], texts[0], "CORRECTED", 9.0, "accept"),
+        ("validation", names[1], texts[1], "X", 8, "refuse"),
+        ("validation", names[2], texts[2], "X", 7, "drop"),
+        ("validation", names[3], texts[3], "X", 6, ""),
+        ("train", "elsewhere.png", "A", "B", 5, "accept"),
+    ]
     save_suspects(table_of(*rows), tmp_path / "suspects.csv")
     apply_decisions(dataset, tmp_path / "suspects.csv")
     assert dataset.texts == ["CORRECTED", texts[1], *texts[3:]] and dataset.names == names[:2] + names[3:]
     assert dataset.skipped[-1].reason == "dropped by a correction"
 
 
-@pytest.mark.parametrize("row, message", [
-    (("validation", "VALIDATION_000.png", "OTHER", "B", 1, "accept"), "another version of the data set"),
-    (("validation", "nowhere.png", "A", "B", 1, "accept"), "nowhere.png occurs 0 times among the lines"),
-    (("validation", "VALIDATION_000.png", "A", " ", 1, "accept"), "write drop"),
-    (("validation", "VALIDATION_000.png", "A", "B", 1, "yes"), "row 2: DECISION must be accept, refuse, drop or empty"),
-])
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        (("validation", "VALIDATION_000.png", "OTHER", "B", 1, "accept"), "another version of the data set"),
+        (("validation", "nowhere.png", "A", "B", 1, "accept"), "nowhere.png occurs 0 times among the lines"),
+        (("validation", "VALIDATION_000.png", "A", " ", 1, "accept"), "write drop"),
+        (("validation", "VALIDATION_000.png", "A", "B", 1, "yes"), "row 2: DECISION must be accept, refuse, drop or empty"),
+    ],
+)
 def test_corrections_that_do_not_fit_are_rejected(dataset, tmp_path, row, message):
     table_of(row).to_csv(tmp_path / "suspects.csv", index=False)
     with pytest.raises(ValueError, match=message):
@@ -125,8 +139,10 @@ def test_corrections_that_do_not_fit_are_rejected(dataset, tmp_path, row, messag
 
 
 def test_training_applies_corrections(tiny, drawn_set, tmp_path):
-    save_suspects(table_of(("train", "TRAIN_000.png", "A", "É", 9.0, "accept"),
-                           ("train", "TRAIN_001.png", "E", "", 8.0, "drop")), tmp_path / "suspects.csv")
+    save_suspects(
+        table_of(("train", "TRAIN_000.png", "A", "É", 9.0, "accept"), ("train", "TRAIN_001.png", "E", "", 8.0, "drop")),
+        tmp_path / "suspects.csv",
+    )
     config = tiny(epochs=1, corrections=str(tmp_path / "suspects.csv"))
     train_set, _ = load_splits(config)
     assert train_set.texts[0] == "É" and "TRAIN_001.png" not in train_set.names
@@ -139,8 +155,14 @@ def test_training_applies_corrections(tiny, drawn_set, tmp_path):
 
 def test_writing_a_table_again_keeps_its_decisions(tmp_path):
     path = tmp_path / "suspects.csv"
-    save_suspects(table_of(("train", "a", "A", "B", 9.0, "accept"), ("train", "b", "A", "C", 8.0, ""),
-                           ("train", "c", "A", "NA", 7.0, "refuse")), path)
+    save_suspects(
+        table_of(
+            ("train", "a", "A", "B", 9.0, "accept"),
+            ("train", "b", "A", "C", 8.0, ""),
+            ("train", "c", "A", "NA", 7.0, "refuse"),
+        ),
+        path,
+    )
     again = save_suspects(table_of(("train", "b", "A", "D", 9.5, ""), ("train", "a", "A", "X", 3.0, "")), path)
     decided = read_decisions(path).set_index("FILENAME")
     assert decided["READING"].to_dict() == {"b": "D", "a": "B", "c": "NA"}
@@ -153,7 +175,7 @@ def test_a_decision_on_a_label_that_has_changed_is_forgotten(tmp_path):
     save_suspects(table_of(("train", "a", "A", "B", 9.0, "accept"), ("validation", "a", "A", "B", 8.0, "")), path)
     save_suspects(table_of(("train", "a", "C", "B", 9.0, "")), path)
     rows = read_decisions(path)[["SPLIT", "IDENTITY", "DECISION"]].to_numpy().tolist()
-    assert rows == [["train", "C", ""], ["validation", "A", ""]]           # rows of the other split stay
+    assert rows == [["train", "C", ""], ["validation", "A", ""]]  # rows of the other split stay
 
 
 def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
@@ -162,6 +184,7 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch
 
     def no_space(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
+
     monkeypatch.setattr(pd.DataFrame, "to_csv", no_space)
     with pytest.raises(WriteError, match="suspects.csv: could not be written.*free space"):
         save_suspects(table_of(("train", "b", "A", "C", 8.0, "")), path)
@@ -175,7 +198,7 @@ def test_a_table_edited_in_a_spreadsheet_can_be_read(tmp_path, separator, encodi
     assert path.read_bytes().startswith(codecs.BOM_UTF8 + b"SPLIT,FILENAME,IDENTITY,READING,SUSPICION,DECISION")
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table.assign(DECISION=" Accept").to_csv(path, sep=separator, encoding=encoding, index=False)
-    row, = read_decisions(path).to_dict("records")
+    (row,) = read_decisions(path).to_dict("records")
     assert (row["IDENTITY"], row["READING"], row["DECISION"]) == ("É, À", "Ç;D", "accept")
 
 

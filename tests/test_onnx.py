@@ -26,8 +26,14 @@ NORMALISATION = Normalisation(height=16, max_width=96, min_width=32)
 @pytest.fixture(scope="module")
 def exported(recognizer, tmp_path_factory):
     """The tiny trained recogniser as an ONNX file."""
-    return to_onnx(recognizer.model, recognizer.charset, recognizer.normalisation,
-                   tmp_path_factory.mktemp("onnx") / "tiny.onnx", config=recognizer.config, metrics=recognizer.metrics)
+    return to_onnx(
+        recognizer.model,
+        recognizer.charset,
+        recognizer.normalisation,
+        tmp_path_factory.mktemp("onnx") / "tiny.onnx",
+        config=recognizer.config,
+        metrics=recognizer.metrics,
+    )
 
 
 def randomised(model: CRNN) -> CRNN:
@@ -43,7 +49,7 @@ def randomised(model: CRNN) -> CRNN:
 def test_frames_equal_those_of_torch_for_all_widths(architecture, sizes, tmp_path):
     torch.manual_seed(0)
     model = randomised(CRNN(5, architecture=architecture, **sizes))
-    normalisation = Normalisation(height=64) if architecture == "baseline" else NORMALISATION   # its only height
+    normalisation = Normalisation(height=64) if architecture == "baseline" else NORMALISATION  # its only height
     exported = OnnxModel(to_onnx(model, Charset("ABCD"), normalisation, tmp_path / "model.onnx"))
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (3, 1, normalisation.height, 96)).astype(np.uint8)
@@ -85,7 +91,7 @@ def test_shipped_weights_read_the_same_in_both_forms(name, rendered):
     assert SHIPPED[name].stat().st_size + SHIPPED[name].with_suffix(".onnx").stat().st_size <= 12_000_000
     assert fast.charset == slow.charset and fast.metrics == slow.metrics
     texts = [[reading.text for reading in recognizer.read(rendered)] for recognizer in (slow, fast)]
-    assert sum(map(len, texts[0])) > 60 and cer(*texts) < 0.02      # 16-bit weights may change an uncertain letter
+    assert sum(map(len, texts[0])) > 60 and cer(*texts) < 0.02  # 16-bit weights may change an uncertain letter
 
 
 def test_shipped_names_read_rendered_names(rendered):
@@ -95,8 +101,10 @@ def test_shipped_names_read_rendered_names(rendered):
 
 def test_reading_with_shipped_weights_needs_no_torch(drawn_set):
     image = next((drawn_set / "test").iterdir())
-    script = (f"import sys; from hwrlib import Recognizer; Recognizer.pretrained('names').read({str(image)!r}); "
-              "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)")
+    script = (
+        f"import sys; from hwrlib import Recognizer; Recognizer.pretrained('names').read({str(image)!r}); "
+        "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
@@ -122,11 +130,14 @@ def test_files_that_are_not_our_models_are_rejected(exported, tmp_path):
         Recognizer.from_checkpoint(tmp_path / "foreign.onnx")
 
 
-@pytest.mark.parametrize("source, file, message", [
-    ("nowhere", "out.onnx", "nowhere: no such checkpoint or folder"),
-    ("model.onnx", "out.onnx", "model.onnx: this is an ONNX file already; name a checkpoint"),
-    ("names", "out.bin", "out.bin: the name must end in .onnx"),
-])
+@pytest.mark.parametrize(
+    "source, file, message",
+    [
+        ("nowhere", "out.onnx", "nowhere: no such checkpoint or folder"),
+        ("model.onnx", "out.onnx", "model.onnx: this is an ONNX file already; name a checkpoint"),
+        ("names", "out.bin", "out.bin: the name must end in .onnx"),
+    ],
+)
 def test_the_command_says_what_is_wrong(source, file, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.onnx").write_bytes(b"")

@@ -12,7 +12,7 @@ from hwrlib.audit.suspects import save_suspects
 from hwrlib.images import to_grey
 from hwrlib.labels import is_special
 
-HEIGHT = 72   # px at which an image is shown
+HEIGHT = 72  # px at which an image is shown
 
 
 class Review(widgets.VBox):
@@ -31,9 +31,11 @@ class Review(widgets.VBox):
         self.heading, self.picture = widgets.HTML(), widgets.Image(format="png")
         self.picture.layout.height = f"{HEIGHT}px"
         self.reading = widgets.Text(description="reading")
-        buttons = [self._button("accept", "the reading is right (correct it first if necessary)", "success"),
-                   self._button("refuse", "the label is right", "danger"),
-                   self._button("drop", "neither is certain: exclude the line", "warning")]
+        buttons = [
+            self._button("accept", "the reading is right (correct it first if necessary)", "success"),
+            self._button("refuse", "the label is right", "danger"),
+            self._button("drop", "neither is certain: exclude the line", "warning"),
+        ]
         back = widgets.Button(description="back", tooltip="to the previous suspect")
         back.on_click(lambda _: self.show(self.position - 1))
         super().__init__([self.heading, self.picture, self.reading, widgets.HBox([*buttons, back])])
@@ -49,9 +51,11 @@ class Review(widgets.VBox):
         self.position = min(max(position, 0), len(self.table) - 1)
         row = self.table.iloc[self.position]
         decided = (self.table["DECISION"] != "").sum()
-        self.heading.value = (f"{self.position + 1} of {len(self.table)}, {decided} decided · {html.escape(row['FILENAME'])} "
-                              f"· label <b>{html.escape(row['IDENTITY'])}</b> · suspicion {row['SUSPICION']:.1f} · "
-                              f"{row['DECISION'] or 'undecided'}")
+        name, label = html.escape(row["FILENAME"]), html.escape(row["IDENTITY"])
+        self.heading.value = (
+            f"{self.position + 1} of {len(self.table)}, {decided} decided · {name} · label <b>{label}</b> · "
+            f"suspicion {row['SUSPICION']:.1f} · {row['DECISION'] or 'undecided'}"
+        )
         self.reading.value = row["READING"]
         picture = io.BytesIO()
         Image.fromarray(to_grey(self.data / row["SPLIT"] / row["FILENAME"])).save(picture, "png")

@@ -35,8 +35,8 @@ def save_suspects(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
         if row and row["DECISION"] and not table.loc[index, "DECISION"]:
             table.loc[index, ["READING", "DECISION"]] = row["READING"], row["DECISION"]
     splits, lines = set(table["SPLIT"]), set(zip(table["SPLIT"], table["FILENAME"]))
-    kept = [row for (split, name, _), row in unmatched.items()
-            if (split, name) not in lines and (row["DECISION"] or split not in splits)]
+    others = [row for (split, name, _), row in unmatched.items() if (split, name) not in lines]
+    kept = [row for row in others if row["DECISION"] or row["SPLIT"] not in splits]
     table = pd.concat([table, pd.DataFrame(kept)], ignore_index=True)[COLUMNS]
     table["SUSPICION"] = pd.to_numeric(table["SUSPICION"], errors="coerce")
     with with_remedy(path):

@@ -28,8 +28,8 @@ def judge(recognizer: Recognizer, dataset: LineDataset) -> pd.DataFrame:
     """
     rows = []
     for batch in eval_loader(dataset, recognizer.charset):
-        rows += [(dataset.split, name, label, reading, suspicion, "") for name, label, reading, suspicion
-                 in zip(batch.names, batch.texts, *_read_and_suspect(recognizer, batch))]
+        judged = zip(batch.names, batch.texts, *_read_and_suspect(recognizer, batch))
+        rows += [(dataset.split, name, label, reading, suspicion, "") for name, label, reading, suspicion in judged]
     return by_suspicion(pd.DataFrame(rows, columns=COLUMNS))
 
 
@@ -41,7 +41,7 @@ def by_suspicion(table: pd.DataFrame) -> pd.DataFrame:
 def _read_and_suspect(recognizer: Recognizer, batch: Batch) -> tuple[list[str], list[float]]:
     """The reading of each line, and the suspicion of its label."""
     charset = recognizer.charset
-    log_probs = recognizer.model.infer(batch.images.numpy(), batch.image_widths.numpy())       # (T, N, C)
+    log_probs = recognizer.model.infer(batch.images.numpy(), batch.image_widths.numpy())  # (T, N, C)
     input_lengths = batch.image_widths.numpy() // recognizer.model.stride
     decoded = greedy_decode(log_probs, input_lengths)
     readings = list(map(charset.decode, decoded))

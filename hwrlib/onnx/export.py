@@ -22,11 +22,18 @@ from hwrlib.model import CRNN, FULL_INK, BiLSTM, ColumnMax, ResidualBlock
 from hwrlib.onnx.runtime import EXPORT, FORMAT
 
 OPSET, IR_VERSION = 17, 8
-LSTM_GATES = (0, 3, 1, 2)   # torch stacks the gates as input, forget, cell, output; ONNX as input, output, forget, cell
+LSTM_GATES = (0, 3, 1, 2)  # torch stacks the gates as input, forget, cell, output; ONNX as input, output, forget, cell
 
 
-def to_onnx(model: CRNN, charset: Charset, normalisation: Normalisation, path: str | Path, *,
-            config: dict | None = None, metrics: dict | None = None) -> Path:
+def to_onnx(
+    model: CRNN,
+    charset: Charset,
+    normalisation: Normalisation,
+    path: str | Path,
+    *,
+    config: dict | None = None,
+    metrics: dict | None = None,
+) -> Path:
     """Write a model for `hwrlib.onnx.runtime.OnnxModel`.
 
     Args:
@@ -39,18 +46,17 @@ def to_onnx(model: CRNN, charset: Charset, normalisation: Normalisation, path: s
         TypeError: there is no export rule for one of the CNN's layers.
         WriteError: the disk is full or protected; an old file at `path` is intact.
     """
-    graph = _Graph()
-    _crnn(graph, model)
-    proto = helper.make_model(
-        helper.make_graph(
-            graph.nodes, "hwrlib",
-            [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 1, normalisation.height, "W"]),
-             helper.make_tensor_value_info("image_widths", TensorProto.INT64, ["N"])],
-            [helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["T", "N", len(charset)])], graph.weights),
-        opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    helper.set_model_props(proto, {"hwrlib": json.dumps({
-        "format": FORMAT, "characters": charset.characters, "normalisation": normalisation.as_dict(),
-        "stride": model.stride, "config": config or {}, "metrics": metrics or {}})})
+    graph = _graph_of(model, normalisation.height, len(charset))
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    metadata = {
+        "format": FORMAT,
+        "characters": charset.characters,
+        "normalisation": normalisation.as_dict(),
+        "stride": model.stride,
+        "config": config or {},
+        "metrics": metrics or {},
+    }
+    helper.set_model_props(proto, {"hwrlib": json.dumps(metadata)})
     onnx.checker.check_model(proto, full_check=True)
     with atomic_write(path) as file:
         file.write(proto.SerializeToString())
@@ -79,14 +85,24 @@ class _Graph:
         return self.add("Cast", name, to=TensorProto.FLOAT) if is_float else name
 
 
+def _graph_of(model: CRNN, height: int, num_classes: int) -> onnx.GraphProto:
+    """A model's graph, with its inputs and outputs declared."""
+    graph = _Graph()
+    _crnn(graph, model)
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 1, height, "W"])
+    image_widths = helper.make_tensor_value_info("image_widths", TensorProto.INT64, ["N"])
+    log_probs = helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["T", "N", num_classes])
+    return helper.make_graph(graph.nodes, "hwrlib", [images, image_widths], [log_probs], graph.weights)
+
+
 def _crnn(graph: _Graph, model: CRNN) -> None:
     """`CRNN.forward`: `images (N, 1, H, W)` and `image_widths (N,)` -> `log_probs (T, N, C)`."""
     ink = graph.add("Div", graph.add("Cast", "images", to=TensorProto.FLOAT), graph.constant(np.float32([FULL_INK])))
-    frames = graph.add("Transpose", _cnn(graph, model.cnn, ink), perm=[2, 0, 1])                   # (T, N, F)
-    lengths = graph.add("Div", "image_widths", graph.constant(np.int64([model.stride])))           # (N,)
-    frames = _bilstm(graph, model.rnn, frames, lengths)                                            # (T, N, 2 * hidden)
-    logits = graph.add("Add", graph.add("MatMul", frames, graph.constant(_array(model.classifier.weight).T)),
-                       graph.constant(_array(model.classifier.bias)))                              # (T, N, C)
+    frames = graph.add("Transpose", _cnn(graph, model.cnn, ink), perm=[2, 0, 1])  # (T, N, F)
+    lengths = graph.add("Div", "image_widths", graph.constant(np.int64([model.stride])))  # (N,)
+    frames = _bilstm(graph, model.rnn, frames, lengths)  # (T, N, 2 * hidden)
+    logits = graph.add("MatMul", frames, graph.constant(_array(model.classifier.weight).T))
+    logits = graph.add("Add", logits, graph.constant(_array(model.classifier.bias)))  # (T, N, C)
     graph.add("LogSoftmax", logits, axis=-1)
     graph.nodes[-1].output[0] = "log_probs"
 
@@ -105,10 +121,10 @@ def _cnn(graph: _Graph, layers: nn.Sequential, x: str) -> str:
             x = _residual_block(graph, x, layer)
         elif isinstance(layer, ColumnMax):
             x = graph.add("ReduceMax", x, axes=[2], keepdims=0)
-        elif isinstance(layer, nn.Flatten):     # (N, F, H, T) -> (N, F * H, T)
+        elif isinstance(layer, nn.Flatten):  # (N, F, H, T) -> (N, F * H, T)
             x = graph.add("Reshape", graph.add("Transpose", x, perm=[0, 3, 1, 2]), graph.constant(np.int64([0, 0, -1])))
             x = graph.add("Transpose", x, perm=[0, 2, 1])
-        elif not isinstance(layer, nn.BatchNorm2d):    # folded into the convolution before it
+        elif not isinstance(layer, nn.BatchNorm2d):  # folded into the convolution before it
             raise TypeError(f"no rule to export a {type(layer).__name__}; add one to hwrlib.onnx.export")
     return x
 
@@ -128,8 +144,8 @@ def _convolution(graph: _Graph, x: str, layer: nn.Conv2d, norm: nn.BatchNorm2d |
         scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)
         weight = weight * scale[:, None, None, None]
         bias = (bias - _array(norm.running_mean)) * scale + _array(norm.bias)
-    return graph.add("Conv", x, graph.constant(weight), graph.constant(bias),
-                     kernel_shape=list(layer.kernel_size), strides=list(layer.stride), pads=list(layer.padding) * 2)
+    geometry = dict(kernel_shape=list(layer.kernel_size), strides=list(layer.stride), pads=list(layer.padding) * 2)
+    return graph.add("Conv", x, graph.constant(weight), graph.constant(bias), **geometry)
 
 
 def _bilstm(graph: _Graph, rnn: BiLSTM, frames: str, lengths: str) -> str:
@@ -137,6 +153,7 @@ def _bilstm(graph: _Graph, rnn: BiLSTM, frames: str, lengths: str) -> str:
 
     ONNX's own bidirectional LSTM takes lengths, too, but not every runtime respects them.
     """
+
     def reversed_within_length(frames: str) -> str:
         return graph.add("ReverseSequence", frames, lengths, time_axis=0, batch_axis=1)
 
@@ -149,10 +166,9 @@ def _bilstm(graph: _Graph, rnn: BiLSTM, frames: str, lengths: str) -> str:
 
 def _lstm(graph: _Graph, lstm: nn.LSTM, frames: str) -> str:
     """One layer in one direction: (T, N, F) -> (T, N, hidden)."""
-    biases = np.concatenate([_in_onnx_order(lstm.bias_ih_l0), _in_onnx_order(lstm.bias_hh_l0)], axis=1)
-    weights = [graph.constant(values) for values in
-               (_in_onnx_order(lstm.weight_ih_l0), _in_onnx_order(lstm.weight_hh_l0), biases)]
-    states = graph.add("LSTM", frames, *weights, hidden_size=lstm.hidden_size)                     # (T, 1, N, hidden)
+    weights = [_in_onnx_order(lstm.weight_ih_l0), _in_onnx_order(lstm.weight_hh_l0)]
+    weights += [np.concatenate([_in_onnx_order(lstm.bias_ih_l0), _in_onnx_order(lstm.bias_hh_l0)], axis=1)]
+    states = graph.add("LSTM", frames, *map(graph.constant, weights), hidden_size=lstm.hidden_size)  # (T, 1, N, hidden)
     return graph.add("Squeeze", states, graph.constant(np.int64([1])))
 
 

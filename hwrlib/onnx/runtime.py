@@ -27,18 +27,21 @@ class OnnxModel:
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such file; write it with `{EXPORT}`")
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3   # errors only: the runtime warns about devices that this machine does not have
+        options.log_severity_level = 3  # errors only: the runtime warns about devices that this machine does not have
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             metadata = json.loads(self.session.get_modelmeta().custom_metadata_map.get("hwrlib", "{}"))
-        except Exception as error:       # the runtime's exceptions have no common class of their own
-            raise ValueError(f"{path}: not a readable ONNX file ({str(error).splitlines()[0]}); write it again with "
-                             f"`{EXPORT}`") from error
+        except Exception as error:  # the runtime's exceptions have no common class of their own
+            raise ValueError(
+                f"{path}: not a readable ONNX file ({str(error).splitlines()[0]}); write it again with `{EXPORT}`"
+            ) from error
         if metadata.get("format") != FORMAT:
-            raise ValueError(f"{path}: not a model of this version of hwrlib ({FORMAT}), but {metadata.get('format')!r}; "
-                             f"write it again with `{EXPORT}`")
+            raise ValueError(
+                f"{path}: not a model of this version of hwrlib ({FORMAT}), but {metadata.get('format')!r}; "
+                f"write it again with `{EXPORT}`"
+            )
         try:
-            self.stride: int = metadata["stride"]               # px of image width per frame
+            self.stride: int = metadata["stride"]  # px of image width per frame
             self.charset, self.normalisation = Charset(metadata["characters"]), Normalisation(**metadata["normalisation"])
             self.config, self.metrics = metadata["config"], metadata["metrics"]
         except (KeyError, TypeError) as error:
