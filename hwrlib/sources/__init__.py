@@ -1,7 +1,22 @@
-"""Where data sets come from: archives, Kaggle's, a folder with a table → the one layout, with a report."""
+"""Importing data sets: a Kaggle archive, a folder with a table, or a set that is already split → the one layout.
+
+Each function checks every label and every image, writes the set only when it is complete, and returns a `Report` of what
+was skipped and why. On the command line: `python -m hwrlib.sources --help`. Nothing here imports torch.
+"""
 
 from hwrlib.sources.archives import MB, ArchiveError, open_source
-from hwrlib.sources.prepare import AlreadyPrepared, Report, prepare_folder, prepare_kaggle, prepare_layout
+from hwrlib.sources.folder import prepare_folder
+from hwrlib.sources.layout import AlreadyPrepared
+from hwrlib.sources.report import Report
+from hwrlib.sources.splits import prepare_kaggle, prepare_layout
 
-__all__ = ["MB", "AlreadyPrepared", "ArchiveError", "Report", "open_source", "prepare_folder", "prepare_kaggle",
-           "prepare_layout"]
+__all__ = [
+    "MB",
+    "AlreadyPrepared",
+    "ArchiveError",
+    "Report",
+    "open_source",
+    "prepare_folder",
+    "prepare_kaggle",
+    "prepare_layout",
+]

@@ -1,6 +1,7 @@
-"""A zip or a folder from elsewhere, as names and bytes.
+"""Reading an untrusted zip archive or folder safely, as names and bytes.
 
-Nothing here writes, and links are never followed: whatever an archive holds, no name in it becomes a path on its own.
+Nothing here writes, and links are never followed, so no name in an archive becomes a path by itself. Nothing is trusted:
+not the names, not the declared sizes, not the compression ratio.
 """
 
 import errno
@@ -19,21 +20,22 @@ from typing import BinaryIO
 from hwrlib.labels import has_control
 
 MB = 1_000_000
-TOTAL_LIMIT = 20_000 * MB  # a whole archive, unpacked; Kaggle's is about 1,300 MB
-RATIO_LIMIT = 200          # unpacked to packed; images hardly shrink, tables to a tenth
-DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)  # of zipfile
+TOTAL_LIMIT = 20_000 * MB  # bytes of a whole archive, unpacked; Kaggle's has about 1,300 MB
+RATIO_LIMIT = 200  # unpacked / packed size; about 1 for images, 10 for tables
+# What `zipfile` raises on a damaged archive.
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
 
 
 class ArchiveError(ValueError):
-    """An archive that is damaged or unpacks past a limit."""
+    """The archive is damaged, or exceeds a size limit when unpacked."""
 
 
 class Source:
-    """Files by name: relative, '/' between folders, NFC.
+    """The files of an archive or a folder, by name.
 
     Attributes:
-        files: name -> where the file is.
-        refused: how many files are not among them, by reason.
+        files: name -> location. Names are relative, in NFC, with "/" between folders.
+        refused: reason -> number of files that are not in `files`.
     """
 
     def __init__(self, path: Path):
@@ -42,21 +44,23 @@ class Source:
         self.refused: Counter = Counter()
 
     def read(self, name: str, limit: int) -> bytes:
-        """The bytes of one file.
+        """Read one file.
 
         Args:
             name: one of `files`.
-            limit: bytes, whatever size the archive declares.
+            limit: largest size in bytes, whatever size the archive declares.
+        Returns:
+            The content.
         Raises:
-            ArchiveError: there are more bytes, or the archive is damaged.
+            ArchiveError: the file is larger, or the archive is damaged.
         """
         try:
             with self._open(name) as file:
                 data = file.read(limit + 1)
         except (*DAMAGE, OSError) as error:
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:   # which is a place outside of the file
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a seek to an impossible offset
                 raise
-            raise ArchiveError(f"{self.path}: {name!r} is damaged ({error}); fetch the archive again") from error
+            raise ArchiveError(f"{self.path}: {name!r} is damaged ({error}); download the archive again") from error
         if len(data) > limit:
             raise ArchiveError(f"{self.path}: {name!r} is larger than the limit of {limit // MB} MB")
         return data
@@ -72,7 +76,7 @@ class Source:
             fault = "duplicate name"
         if fault:
             self.refused[fault] += 1
-        elif not re.search(r"(^|/)(\.|__MACOSX/|Thumbs\.db$)", key):  # what file managers leave behind
+        elif not re.search(r"(^|/)(\.|__MACOSX/|Thumbs\.db$)", key):  # left behind by file managers
             self.files[key] = file
 
 
@@ -82,7 +86,7 @@ class _Folder(Source):
         root = os.path.realpath(path)
         for folder, folders, files in os.walk(root):
             for full in (os.path.join(folder, name) for name in folders + files):
-                link = os.path.islink(full)  # it may lead out of the folder
+                link = os.path.islink(full)  # it may point outside the folder
                 if link or os.path.isfile(full):
                     self._add(os.path.relpath(full, root).replace(os.sep, "/"), full, "link" if link else None)
 
@@ -96,44 +100,52 @@ class _Zip(Source):
         try:
             self.zip = zipfile.ZipFile(path)
         except DAMAGE as error:
-            raise ArchiveError(f"{path}: not a zip archive, or a damaged one ({error})") from error
+            raise ArchiveError(f"{path}: not a zip archive, or damaged ({error}); download it again") from error
         for info in self.zip.infolist():
             if not info.orig_filename.endswith("/"):
-                # `orig_filename`, since `filename` is cut at a NUL and has its backslashes turned on Windows.
+                # Not `filename`, which is cut at a NUL and has its backslashes replaced on Windows.
                 self._add(info.orig_filename, info, _member_fault(info))
         unpacked = sum(info.file_size for info in self.files.values())
         limit = min(TOTAL_LIMIT, RATIO_LIMIT * path.stat().st_size)
         if unpacked > limit:
             largest = max(self.files, key=lambda name: self.files[name].file_size)
-            raise ArchiveError(f"{path}: unpacks to {unpacked / MB:,.1f} MB (largest: {largest!r}), the limit is "
-                               f"{limit / MB:,.1f} MB; if you trust it, unpack it and give the folder")
+            raise ArchiveError(
+                f"{path}: unpacks to {unpacked / MB:,.1f} MB (largest: {largest!r}), the limit is "
+                f"{limit / MB:,.1f} MB; if you trust it, unpack it yourself and pass the folder"
+            )
 
     def _open(self, name: str) -> BinaryIO:
         return self.zip.open(self.files[name])
 
 
 def _member_fault(info: zipfile.ZipInfo) -> str | None:
-    kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archive was not made on Unix
+    kind = stat.S_IFMT(info.external_attr >> 16)  # 0 if the archive was not made on Unix
     if kind not in (0, stat.S_IFREG):
         return "link or device"
     if info.flag_bits & 1:
         return "encrypted"
-    # bz2 and lzma inflate a block at a time, however little is asked for: that would pass by the limits.
+    # bz2 and lzma unpack whole blocks, however little is read at a time, which would bypass the limits.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "packed neither stored nor deflated"
+        return "unsupported compression"
     return None
 
 
 def is_unsafe(name: str) -> bool:
-    """True for a name that is not plainly relative on every system."""
-    return (not name or name.startswith("/") or ".." in name.split("/") or "\\" in name
-            or re.match("[A-Za-z]:", name) is not None or has_control(name))
+    """True for a name that is not a plain relative path on every operating system."""
+    return (
+        not name
+        or name.startswith("/")
+        or ".." in name.split("/")
+        or "\\" in name
+        or re.match("[A-Za-z]:", name) is not None
+        or has_control(name)
+    )
 
 
 def open_source(path: str | Path) -> Source:
-    """A folder or a zip as a `Source`.
+    """Open a folder or a zip archive.
 
     Raises:
-        ArchiveError: it is no zip archive, a damaged one, or a decompression bomb.
+        ArchiveError: the file is not a zip archive, is damaged, or is a decompression bomb.
     """
     return _Folder(Path(path)) if Path(path).is_dir() else _Zip(Path(path))

@@ -1,0 +1,123 @@
+"""The one layout: writing a data set into its folder, all or nothing.
+
+<out>/train/      validation/      test/         the images
+<out>/train.csv   validation.csv   test.csv      FILENAME, IDENTITY, and any further columns
+<out>/report.json                                what was read, kept and skipped, and why
+"""
+
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+from tqdm.auto import tqdm
+
+from hwrlib.files import atomic_folder
+from hwrlib.labels import SPLITS
+from hwrlib.sources.archives import MB, Source
+from hwrlib.sources.report import Counts, Report
+
+IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+IMAGE_LIMIT = 20 * MB  # bytes of one image file
+PIXEL_LIMIT = 50_000_000  # pixels of one image; the same as in `hwrlib.images`
+HOW_TO_REPLACE = "use --overwrite to replace it, or OVERWRITE=1 with make kaggle"
+
+
+class AlreadyPrepared(FileExistsError):
+    """The set exists already, made from the same source with the same options."""
+
+
+def check_destination(
+    out: str | Path, sources: list[str | Path], *, overwrite: bool, **options: object
+) -> tuple[Path, dict]:
+    """Check that a set may be written to `out`, before any work is done.
+
+    Args:
+        out: folder to create.
+        sources: the files and folders that the set is made from.
+        overwrite: an earlier set at `out` may be replaced.
+        options: whatever else the content of the set depends on.
+    Returns:
+        The absolute path of `out`, and a record of the sources and options for `Report.made_from`.
+    Raises:
+        AlreadyPrepared: `out` has the same record.
+        FileExistsError: `out` holds anything else that may not be replaced.
+        FileNotFoundError: a source does not exist.
+        ValueError: a source lies within `out`.
+    """
+    out, states = Path(out).resolve(), {}
+    for source in map(Path, sources):
+        if not source.exists():
+            raise FileNotFoundError(f"{source}: no such file or folder")
+        if source.resolve().is_relative_to(out):
+            raise ValueError(f"{out}: contains the source {source}, which would be replaced; choose another folder")
+        states[str(source.resolve())] = [source.stat().st_size, source.stat().st_mtime]
+    made_from = {"sources": states, **options}
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        _check_earlier(out, made_from, overwrite=overwrite)
+    return out, made_from
+
+
+def _check_earlier(out: Path, made_from: dict, *, overwrite: bool) -> None:
+    try:
+        earlier = json.loads((out / "report.json").read_text(encoding="utf-8"))["made_from"]
+        sources = ", ".join(earlier["sources"])
+    except (OSError, ValueError, LookupError, TypeError):
+        raise FileExistsError(f"{out}: not empty, and not a set prepared by hwrlib; choose another folder") from None
+    if overwrite:
+        return
+    if earlier == made_from:
+        raise AlreadyPrepared(f"{out}: already prepared from the same source; {HOW_TO_REPLACE}")
+    raise FileExistsError(
+        f"{out}: holds a set prepared from another source or with other options ({sources}); choose "
+        f"another folder, or {HOW_TO_REPLACE}"
+    )
+
+
+def write_set(source: Source, rows: dict[str, pd.DataFrame], out: Path, report: Report) -> Report:
+    """Copy the images and write the tables and the report; the folder appears only when it is complete.
+
+    Args:
+        source: holds the images.
+        rows: rows per split, as `rows.select_rows` returns them.
+        out: folder to create or replace.
+        report: with the counts so far; unreadable images are added.
+    Returns:
+        The report.
+    Raises:
+        ArchiveError: an image is damaged in its archive or too large.
+        ValueError: a split is empty or has lost more than half of its rows.
+    """
+    report.check()
+    with atomic_folder(out) as folder:
+        for split in SPLITS:
+            _write_split(source, rows[split], folder / split, report.splits[split])
+        report.check()
+        (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
+    return report
+
+
+def _write_split(source: Source, rows: pd.DataFrame, folder: Path, counts: Counts) -> None:
+    readable = []
+    pairs = zip(rows["FILENAME"], rows.index)
+    for name, file in tqdm(pairs, desc=folder.name, total=len(rows), disable=None):  # None: shown only in a terminal
+        data = source.read(file, IMAGE_LIMIT)
+        readable.append(_is_image(data))
+        if readable[-1]:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+    counts.kept = sum(readable)
+    if counts.kept < len(rows):
+        counts.left_out["unreadable image"] = len(rows) - counts.kept
+    rows.loc[readable].to_csv(f"{folder}.csv", index=False, lineterminator="\n")
+
+
+def _is_image(data: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
+            if small := image.width * image.height <= PIXEL_LIMIT:
+                image.load()
+            return small
+    except Exception:  # Pillow raises many kinds on a malformed file, or one beyond its own limit
+        return False
