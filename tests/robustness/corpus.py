@@ -1,17 +1,22 @@
-"""A corpus of bad input, made on the spot, and what must become of each: `python tests/robustness/corpus.py` prints the table.
+"""A corpus of bad input, created on the fly, and what must happen to each case.
 
-Every case ends in one of three ways. *read*: it is taken as a person would expect. *skipped*: it alone is left out, and
-the reason is reported. *refused*: nothing is done, and an error names the file, what is wrong and what to do.
+    python tests/robustness/corpus.py       # prints the table
+
+Every case ends in one of three ways. *read*: as a person would expect. *skipped*: only this sample is skipped, and the
+reason is reported. *rejected*: nothing is done, and an error names the file, what is wrong and what to do.
 """
 
 import io
+import logging
 import pickle
+import re
 import stat
 import struct
 import sys
 import tempfile
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -26,13 +31,15 @@ from hwrlib.checkpoint import FORMAT, load_model, save_model
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
 from hwrlib.images import Normalisation, normalise
+from hwrlib.labels import SPLITS, read_labels
 from hwrlib.model import CRNN
 from hwrlib.onnx.runtime import OnnxModel
 from hwrlib.sources import prepare_folder, prepare_kaggle
 from hwrlib.train import fit
+from hwrlib.weights import SHIPPED
 
 SIZES = Normalisation(height=16, max_width=64, min_width=16)
-RAN = "code of a pickle was run"
+RAN = "a pickle ran its code"
 
 
 class Case(NamedTuple):
@@ -40,8 +47,8 @@ class Case(NamedTuple):
 
     kind: str
     name: str
-    expected: str                     # how the outcome must begin, or what it must hold
-    outcome: Callable[[Path], str]    # builds the input in an empty folder, gives it to the package, tells what happened
+    expected: str  # the outcome ("read ..."), or how it must start ("skipped ...", "rejected ...")
+    outcome: Callable[[Path], str]  # creates the input in an empty folder, passes it to the package, says what happened
 
 
 CASES: list[Case] = []
@@ -49,21 +56,29 @@ CASES: list[Case] = []
 
 def case(kind: str, name: str, expected: str) -> Callable:
     """Register a function as a case."""
+
     def register(function: Callable[[Path], str]) -> Callable:
         CASES.append(Case(kind, name, expected, function))
         return function
+
     return register
 
 
 def outcome_of(each: Case, folder: Path) -> str:
-    """What became of a case; errors that the package documents count as refusals, any other passes through."""
+    """What happened to a case; a documented error means rejected, any other error is raised."""
     try:
         return each.outcome(folder)
-    except (ValueError, FileNotFoundError) as error:     # ArchiveError is a ValueError
-        return f"refused: {error}".replace(f"{folder}/", "")
+    except (ValueError, FileNotFoundError) as error:  # ArchiveError is a ValueError
+        return f"rejected: {error}".replace(f"{folder}/", "")
+
+
+def as_expected(each: Case, outcome: str) -> bool:
+    """Whether a case had the outcome that it must have."""
+    return outcome == each.expected if each.expected.startswith("read") else outcome.startswith(each.expected)
 
 
 # Images --------------------------------------------------------------------------------------------------------------
+
 
 def word() -> np.ndarray:
     """Black on white, (40, 120)."""
@@ -80,7 +95,7 @@ def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> by
 
 
 def same_ink(data: bytes, name: str, folder: Path, tolerance: float = 12.0) -> str:
-    """Whether a file is read as the same writing as the plain word."""
+    """Whether a file gives the same ink as the plain word."""
     (folder / name).write_bytes(data)
     ink, plain = normalise(folder / name, SIZES).ink, normalise(word(), SIZES).ink
     if ink.shape != plain.shape:
@@ -90,7 +105,7 @@ def same_ink(data: bytes, name: str, folder: Path, tolerance: float = 12.0) -> s
 
 
 def size_read(data: bytes, name: str, folder: Path) -> str:
-    """Whether a file of odd size is read at all."""
+    """Whether a file of unusual size is read at all."""
     (folder / name).write_bytes(data)
     height, width = normalise(folder / name, SIZES).ink.shape
     return "read" if height == 16 and 16 <= width <= 64 else f"read, but as {height} x {width}"
@@ -108,22 +123,22 @@ def on_transparent() -> Image.Image:
 
 
 def png_bomb() -> bytes:
-    """A PNG of a few hundred bytes whose header promises 60,000 x 60,000 px."""
+    """A PNG of a few hundred bytes whose header declares 60,000 x 60,000 px."""
     data = bytearray(encoded(word()))
     data[16:24] = struct.pack(">LL", 60_000, 60_000)
-    data[29:33] = struct.pack(">L", __import__("zlib").crc32(bytes(data[12:29])))
+    data[29:33] = struct.pack(">L", zlib.crc32(bytes(data[12:29])))
     return bytes(data)
 
 
 FRAMES = [Image.fromarray(word()), Image.fromarray(255 - word())]
 WHOLE_JPEG = encoded(word(), "JPEG", quality=95)
-IMAGES = {   # name: (file name, bytes, expected)
-    "JPEG cut in half": ("half.jpg", WHOLE_JPEG[:len(WHOLE_JPEG) // 2], "refused: half.jpg: not a readable image"),
-    "empty file": ("empty.jpg", b"", "refused: empty.jpg: not a readable image"),
-    "text named .jpg": ("notes.jpg", b"not an image", "refused: notes.jpg: not a readable image"),
-    "PostScript named .png": ("doc.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "refused: doc.png"),
+IMAGES = {  # name: (file name, bytes, expected)
+    "JPEG cut in half": ("half.jpg", WHOLE_JPEG[: len(WHOLE_JPEG) // 2], "rejected: half.jpg: not a readable image"),
+    "empty file": ("empty.jpg", b"", "rejected: empty.jpg: not a readable image"),
+    "text named .jpg": ("notes.jpg", b"not an image", "rejected: notes.jpg: not a readable image"),
+    "PostScript named .png": ("doc.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "rejected: doc.png"),
     "PNG named .jpg": ("wrong.jpg", encoded(word()), "read"),
-    "decompression bomb": ("bomb.png", png_bomb(), "refused: bomb.png: not a readable image"),
+    "decompression bomb": ("bomb.png", png_bomb(), "rejected: bomb.png: not a readable image"),
     "CMYK": ("cmyk.jpg", encoded(Image.fromarray(word()).convert("CMYK"), "JPEG", quality=95), "read"),
     "16 bits": ("deep.png", encoded(Image.fromarray(word().astype(np.uint16) * 257)), "read"),
     "palette": ("palette.png", encoded(Image.fromarray(word()).convert("P")), "read"),
@@ -135,79 +150,84 @@ IMAGES = {   # name: (file name, bytes, expected)
 }
 for title, (file_name, content, wanted) in IMAGES.items():
     tolerance = 40.0 if title == "one bit" else 12.0
-    case("image", title, wanted)(lambda folder, file_name=file_name, content=content, tolerance=tolerance: same_ink(
-        content, file_name, folder, tolerance))
+    case("image", title, wanted)(
+        lambda folder, file_name=file_name, content=content, tolerance=tolerance: same_ink(
+            content, file_name, folder, tolerance
+        )
+    )
 for title, shape in {"1 x 1 px": (1, 1), "30,000 x 4 px": (4, 30_000), "4 x 30,000 px": (30_000, 4)}.items():
-    case("image", title, "read")(lambda folder, shape=shape: size_read(
-        encoded(np.zeros(shape, np.uint8)), "odd.png", folder))
+    case("image", title, "read")(
+        lambda folder, shape=shape: size_read(encoded(np.zeros(shape, np.uint8)), "odd.png", folder)
+    )
 
 
-@case("image", "missing", "refused: gone.png: there is no such file")
+@case("image", "missing", "rejected: gone.png: there is no such file")
 def _(folder: Path) -> str:
-    return size_read_missing(folder / "gone.png")
-
-
-def size_read_missing(path: Path) -> str:
-    return str(normalise(path, SIZES).ink.shape)
+    return str(normalise(folder / "gone.png", SIZES).ink.shape)
 
 
 # Tables --------------------------------------------------------------------------------------------------------------
 
-def prepared(folder: Path, table: bytes, names: tuple[str, ...] = ("a.png", "b.png", "c.png", "d.png")) -> str:
-    """Prepare a table beside images of these names; what was kept, and what was left out and why."""
+
+def prepared(folder: Path, table: bytes, images: str) -> str:
+    """Import a table and images, one for each letter; which rows were kept, and which were skipped and why."""
     (folder / "scans").mkdir()
-    for name in names:
-        (folder / "scans" / name).write_bytes(encoded(word()))
+    for letter in images:
+        (folder / "scans" / f"{letter}.png").write_bytes(encoded(word()))
     (folder / "scans.csv").write_bytes(table)
     report = prepare_folder(folder / "scans", folder / "scans.csv", folder / "out", validation=0.3, test=0.3)
-    texts = sorted({text for split in ("train", "validation", "test") for text in labels_of(folder / "out", split)})
-    left_out = report.splits["table"].left_out
-    unused = report.splits["table"].without_row
-    return (f"skipped: {dict(left_out)}; " if left_out else "") + (f"{unused} images without a row; " if unused else "") + (
-        f"read {texts}")
-
-
-def labels_of(folder: Path, split: str) -> list[str]:
-    from hwrlib.labels import read_labels
-    return read_labels(folder / f"{split}.csv")["IDENTITY"].tolist()
+    texts = {text for split in SPLITS for text in read_labels(folder / "out" / f"{split}.csv")["IDENTITY"]}
+    skipped, unused = report.splits["table"].left_out, report.splits["table"].without_row
+    parts = [f"skipped: {dict(skipped)}"] if skipped else []
+    parts += [f"{unused} images without a row"] if unused else []
+    return "; ".join([*parts, f"read {sorted(texts)}"])
 
 
 GOOD = "a.png,ANNE\nb.png,LÉO\nc.png,ZOÉ\n"
 HEAD = "FILENAME,IDENTITY\n"
-TABLES = {   # name: (bytes, expected)
-    "byte order mark": ((HEAD + GOOD).encode("utf-8-sig"), "read ['ANNE', 'LÉO', 'ZOÉ']"),
-    "UTF-16": ((HEAD + GOOD).encode("utf-16"), "read ['ANNE', 'LÉO', 'ZOÉ']"),
-    "semicolons": ((HEAD + GOOD).replace(",", ";").encode(), "read ['ANNE', 'LÉO', 'ZOÉ']"),
-    "Latin-1": ((HEAD + GOOD).encode("latin-1"), "read ['ANNE', 'LÉO', 'ZOÉ']"),
-    "Windows line ends": ((HEAD + GOOD).replace("\n", "\r\n").encode(), "read ['ANNE', 'LÉO', 'ZOÉ']"),
-    "quotes": ((HEAD + GOOD + 'd.png,"A ""B"", C"\n').encode(), "read ['A \"B\", C', 'ANNE'"),
-    "unclosed quote": ((HEAD + GOOD + 'd.png,"A\n').encode(), "refused: scans.csv, line 5"),
-    "unquoted comma": ((HEAD + GOOD + "d.png,A, B\n").encode(), "refused: scans.csv, line 5: 3 cells under 2 columns; quote"),
-    "missing column": (GOOD.encode(), "refused: scans.csv: no column 'FILENAME'"),
-    "empty table": (b"", "refused: scans.csv: the table is empty"),
-    "header alone": (HEAD.encode(), "refused: table: no row of labels there"),
-    "names that look like nothing": ((HEAD + "a.png,NULL\nb.png,NA\nc.png,NaN\n").encode(), "read ['NA', 'NULL', 'NaN']"),
-    "special labels": ((HEAD + GOOD + "d.png,UNREADABLE\n").encode(), "skipped: {'label UNREADABLE': 1}"),
-    "empty label": ((HEAD + GOOD + "d.png,\n").encode(), "skipped: {'empty label': 1}"),
-    "duplicate row": ((HEAD + GOOD + "a.png,ANNE\n").encode(), "skipped: {'duplicate file name': 1}"),
-    "absolute path": ((HEAD + GOOD + "/etc/passwd,X\n").encode(), "skipped: {'unsafe file name': 1}"),
-    "path with ..": ((HEAD + GOOD + "../scans.csv,X\n").encode(), "skipped: {'unsafe file name': 1}"),
-    "row without an image": ((HEAD + GOOD + "gone.png,X\n").encode(), "skipped: {'image missing': 1}"),
-    "image without a row": ((HEAD + GOOD).encode(), "1 images without a row; read"),
-    "control character": ((HEAD + GOOD + 'd.png,"A\nB"\n').encode(), "skipped: {'control character in label': 1}"),
-    "decomposed accents": (unicodedata.normalize("NFD", HEAD + GOOD).encode(), "read ['ANNE', 'LÉO', 'ZOÉ']"),
+REST = "read ['ANNE', 'LÉO', 'ZOÉ']"
+TABLES = {  # name: (bytes, expected)
+    "byte order mark": ((HEAD + GOOD).encode("utf-8-sig"), REST),
+    "UTF-16": ((HEAD + GOOD).encode("utf-16"), REST),
+    "semicolons": ((HEAD + GOOD).replace(",", ";").encode(), REST),
+    "Latin-1": ((HEAD + GOOD).encode("latin-1"), REST),
+    "Windows line endings": ((HEAD + GOOD).replace("\n", "\r\n").encode(), REST),
+    "quotes": ((HEAD + GOOD + 'd.png,"A ""B"", C"\n').encode(), "read ['A \"B\", C', 'ANNE', 'LÉO', 'ZOÉ']"),
+    "unclosed quote": ((HEAD + GOOD + 'd.png,"A\n').encode(), "rejected: scans.csv, line 5"),
+    "unquoted comma": (
+        (HEAD + GOOD + "d.png,A, B\n").encode(),
+        "rejected: scans.csv, line 5: 3 cells under 2 columns; quote",
+    ),
+    "missing column": (GOOD.encode(), "rejected: scans.csv: no column 'FILENAME'"),
+    "empty table": (b"", "rejected: scans.csv: the table is empty"),
+    "only a header": (HEAD.encode(), "rejected: table: no row of labels there"),
+    "names that look like missing values": (
+        (HEAD + "a.png,NULL\nb.png,NA\nc.png,NaN\n").encode(),
+        "read ['NA', 'NULL', 'NaN']",
+    ),
+    "special labels": ((HEAD + GOOD + "d.png,UNREADABLE\n").encode(), "skipped: {'label UNREADABLE': 1}; " + REST),
+    "empty label": ((HEAD + GOOD + "d.png,\n").encode(), "skipped: {'empty label': 1}; " + REST),
+    "duplicate row": ((HEAD + GOOD + "a.png,ANNE\n").encode(), "skipped: {'duplicate file name': 1}; " + REST),
+    "absolute path": ((HEAD + GOOD + "/etc/passwd,X\n").encode(), "skipped: {'unsafe file name': 1}; " + REST),
+    "path with ..": ((HEAD + GOOD + "../scans.csv,X\n").encode(), "skipped: {'unsafe file name': 1}; " + REST),
+    "row without an image": ((HEAD + GOOD + "gone.png,X\n").encode(), "skipped: {'image missing': 1}; " + REST),
+    "image without a row": ((HEAD + GOOD).encode(), "1 images without a row; " + REST),
+    "control character": ((HEAD + GOOD + 'd.png,"A\nB"\n').encode(), "skipped: {'control character in label': 1}; " + REST),
+    "decomposed accents": (unicodedata.normalize("NFD", HEAD + GOOD).encode(), REST),
     "right to left, emoji": ((HEAD + "a.png,שלום\nb.png,سلام\nc.png,👋🏽\n").encode(), "read ['שלום', 'سلام', '👋🏽']"),
-    "half of the rows bad": ((HEAD + GOOD + "x.png,X\n" * 4).encode(), "refused: table: only 3 of 7 rows are left"),
-    "zeros": (b"\0" * 1000, "refused: scans.csv"),
+    "half of the rows bad": ((HEAD + GOOD + "x.png,X\n" * 4).encode(), "rejected: table: only 3 of 7 rows are left"),
+    "only zeros": (b"\0" * 1000, "rejected: scans.csv: no column 'FILENAME'"),
 }
 for title, (content, wanted) in TABLES.items():
-    case("table", title, wanted)(lambda folder, content=content: prepared(folder, content))
+    images = "abcd" if b"d.png" in content or title == "image without a row" else "abc"
+    case("table", title, wanted)(lambda folder, content=content, images=images: prepared(folder, content, images))
 
 
 # Data sets and training ----------------------------------------------------------------------------------------------
 
+
 def data_set(folder: Path, texts: list[str]) -> Path:
-    """A set whose splits hold one image for each text."""
+    """A data set whose splits have one image per text."""
     for split in ("train", "validation"):
         (folder / split).mkdir(parents=True)
         for number, _ in enumerate(texts):
@@ -218,11 +238,25 @@ def data_set(folder: Path, texts: list[str]) -> Path:
 
 
 def trained(folder: Path, **knobs) -> str:
-    """Train for an epoch; how many losses are finite."""
-    config = TrainConfig(**dict(data=str(folder), width=8, hidden=8, height=16, max_width=64, min_width=16, epochs=1,
-                                batch_size=8, precision="fp32") | knobs)
+    """Train for an epoch; which labels were skipped, according to the log."""
+    config = TrainConfig(
+        **dict(
+            data=str(folder),
+            width=8,
+            hidden=8,
+            height=16,
+            max_width=64,
+            min_width=16,
+            epochs=1,
+            batch_size=8,
+            precision="fp32",
+        )
+        | knobs
+    )
     history = fit(config, folder / "run").history
-    return f"trained, {int(history['skipped_batches'].sum())} batches skipped"
+    assert not history["skipped_batches"].any()  # no loss was infinite
+    told = re.search(r"labels cannot be trained on: (.+)\. They are skipped", (folder / "run" / "train.log").read_text())
+    return f"skipped: {told[1]}" if told else "read"
 
 
 @case("data set", "a broken image among 40", "skipped: 0.png: not a readable image")
@@ -233,7 +267,7 @@ def _(folder: Path) -> str:
     return f"skipped: {skipped[0].reason}".replace(f"{folder}/train/", "") if len(skipped) == 1 else str(skipped)
 
 
-@case("data set", "three broken images among 40", "refused: train: 3 of 40 images cannot be read, more than 5%")
+@case("data set", "three broken images among 40", "rejected: train: 3 of 40 images cannot be read, more than 5%")
 def _(folder: Path) -> str:
     data_set(folder, ["ANNE"] * 40)
     for number in range(3):
@@ -241,52 +275,57 @@ def _(folder: Path) -> str:
     return str(LineDataset(folder, "train", SIZES))
 
 
-@case("data set", "an empty split", "refused: train.csv: no labelled line in this split")
+@case("data set", "an empty split", "rejected: train.csv: no labelled line in this split")
 def _(folder: Path) -> str:
     (folder / "train").mkdir()
     (folder / "train.csv").write_text(HEAD)
     return str(LineDataset(folder, "train", SIZES))
 
 
-@case("data set", "a split that is not there", "refused: test.csv: no such table")
+@case("data set", "a missing split", "rejected: test.csv: no such table")
 def _(folder: Path) -> str:
     return str(LineDataset(folder, "test", SIZES))
 
 
-@case("training", "a label too long for its image", "trained, 0 batches skipped")
+@case("training", "a label too long for its image", "skipped: 40.png: 12 frames < 399 needed")
 def _(folder: Path) -> str:
     return trained(data_set(folder, ["ANNE"] * 40 + ["A" * 200]))
 
 
-@case("training", "a label of a million characters", "trained, 0 batches skipped")
+@case("training", "a label of a million characters", "skipped: 40.png: 12 frames < 1999999 needed")
 def _(folder: Path) -> str:
     return trained(data_set(folder, ["ANNE"] * 40 + ["A" * 1_000_000]))
 
 
-@case("training", "every tenth label too long", "refused: train: 1 of 10 labels cannot be trained on")
+@case("training", "every tenth label too long", "rejected: train: 1 of 10 labels cannot be trained on")
 def _(folder: Path) -> str:
     return trained(data_set(folder, ["ANNE"] * 9 + ["A" * 200]))
 
 
-@case("training", "a character outside the charset", "trained, 0 batches skipped")
+@case("training", "a character outside the charset", "skipped: 40.png: 'ZOÉ' has characters outside the charset: ['É']")
 def _(folder: Path) -> str:
     return trained(data_set(folder, ["ANNE"] * 40 + ["ZOÉ"]), characters="ANEZO")
 
 
-@case("training", "every tenth label outside the charset", "9.png: 'ZOÉ' has characters outside the charset: ['É']")
+@case(
+    "training",
+    "every tenth label outside the charset",
+    "rejected: train: 1 of 10 labels cannot be trained on: 9.png: 'ZOÉ' has characters outside the charset: ['É']",
+)
 def _(folder: Path) -> str:
     return trained(data_set(folder, ["ANNE"] * 9 + ["ZOÉ"]), characters="ANEZO")
 
 
-@case("training", "right to left, emoji", "trained, 0 batches skipped")
+@case("training", "right to left, emoji", "read")
 def _(folder: Path) -> str:
     return trained(data_set(folder, ["שלום", "👋🏽", "ANNE", "سلام"] * 3))
 
 
 # Checkpoints ---------------------------------------------------------------------------------------------------------
 
+
 class Malicious:
-    """Unpickled, it leaves a trace."""
+    """Leaves a trace if it is unpickled."""
 
     def __reduce__(self) -> tuple:
         return sys.modules["builtins"].exec, (f"import hwrlib; hwrlib.ran = {RAN!r}",)
@@ -299,50 +338,55 @@ def loaded(path: Path) -> str:
 
 def good_checkpoint(path: Path) -> Path:
     charset = Charset("AENZO")
-    save_model(path, model=CRNN(len(charset), width=8, hidden=8), charset=charset, normalisation=SIZES, config={}, metrics={})
+    save_model(
+        path, model=CRNN(len(charset), width=8, hidden=8), charset=charset, normalisation=SIZES, config={}, metrics={}
+    )
     return path
 
 
-@case("checkpoint", "a pickle that runs code", "refused: evil.pth: refused, since it holds more than tensors")
+@case("checkpoint", "a pickle that runs code", "rejected: evil.pth: rejected, because it holds more than tensors")
 def _(folder: Path) -> str:
     torch.save({"format": FORMAT, "model": Malicious()}, folder / "evil.pth")
     return loaded(folder / "evil.pth")
 
 
-@case("checkpoint", "a bare pickle that runs code", "refused: evil.pth: ")
+@case("checkpoint", "a bare pickle that runs code", "rejected: evil.pth: rejected, because it holds more than tensors")
 def _(folder: Path) -> str:
-    (folder / "evil.pth").write_bytes(pickle.dumps(Malicious()))
+    (folder / "evil.pth").write_bytes(pickle.dumps(Malicious(), protocol=2))
     return loaded(folder / "evil.pth")
 
 
-@case("checkpoint", "cut short", "refused: best_model.pth: damaged or cut short")
+@case("checkpoint", "truncated", "rejected: best_model.pth: damaged or cut short")
 def _(folder: Path) -> str:
     path = good_checkpoint(folder / "best_model.pth")
     path.write_bytes(path.read_bytes()[:-500])
     return loaded(path)
 
 
-@case("checkpoint", "of another version", "not a checkpoint of this version of hwrlib (hwrlib-1), but 'hwrlib-0'")
+@case(
+    "checkpoint",
+    "of another version",
+    "rejected: best_model.pth: not a checkpoint of this version of hwrlib (hwrlib-1), but 'hwrlib-0'",
+)
 def _(folder: Path) -> str:
     torch.save({"format": "hwrlib-0"}, folder / "best_model.pth")
     return loaded(folder / "best_model.pth")
 
 
-@case("checkpoint", "with another charset", "refused: best_model.pth: a charset of 4 classes beside a model of 6")
+@case("checkpoint", "with another charset", "rejected: best_model.pth: a charset of 4 classes beside a model of 6")
 def _(folder: Path) -> str:
     path = good_checkpoint(folder / "best_model.pth")
     torch.save({**torch.load(path, weights_only=True), "characters": "ANE"}, path)
     return loaded(path)
 
 
-@case("checkpoint", "missing", "refused: best_model.pth: no such checkpoint")
+@case("checkpoint", "missing", "rejected: best_model.pth: no such checkpoint")
 def _(folder: Path) -> str:
     return loaded(folder / "best_model.pth")
 
 
-@case("checkpoint", "an ONNX file cut short", "refused: model.onnx: not a readable ONNX file")
+@case("checkpoint", "a truncated ONNX file", "rejected: model.onnx: not a readable ONNX file")
 def _(folder: Path) -> str:
-    from hwrlib.weights import SHIPPED
     (folder / "model.onnx").write_bytes(SHIPPED["names"].with_suffix(".onnx").read_bytes()[:100_000])
     OnnxModel(folder / "model.onnx")
     return "loaded"
@@ -350,8 +394,9 @@ def _(folder: Path) -> str:
 
 # Archives ------------------------------------------------------------------------------------------------------------
 
+
 def archive(folder: Path, *more: tuple[zipfile.ZipInfo | str, bytes]) -> str:
-    """Prepare a good archive with more members; what the report refused."""
+    """Import a good archive with additional members; which of them the report counts as skipped."""
     with zipfile.ZipFile(folder / "k.zip", "w", zipfile.ZIP_DEFLATED) as file:
         for split in ("train", "validation", "test"):
             file.writestr(f"written_name_{split}_v2.csv", HEAD + GOOD)
@@ -371,15 +416,19 @@ def link() -> zipfile.ZipInfo:
     return info
 
 
-case("archive", "a member that climbs out", "skipped: {'unsafe name': 1}")(
-    lambda folder: archive(folder, ("../climber.png", encoded(word()))))
+case("archive", "a member outside the folder", "skipped: {'unsafe name': 1}")(
+    lambda folder: archive(folder, ("../climber.png", encoded(word())))
+)
 case("archive", "an absolute member", "skipped: {'unsafe name': 1}")(
-    lambda folder: archive(folder, ("/tmp/climber.png", encoded(word()))))
+    lambda folder: archive(folder, ("/tmp/climber.png", encoded(word())))
+)
 case("archive", "a link", "skipped: {'link or device': 1}")(lambda folder: archive(folder, (link(), b"/etc/passwd")))
-case("archive", "a bomb", "refused: k.zip: ")(lambda folder: archive(folder, ("train_v2/bomb.png", bytes(400_000_000))))
+case("archive", "a decompression bomb", "rejected: k.zip: unpacks to 400.0 MB")(
+    lambda folder: archive(folder, ("train_v2/bomb.png", bytes(400_000_000)))
+)
 
 
-@case("archive", "cut short", "refused: k.zip: ")
+@case("archive", "truncated", "rejected: k.zip: not a zip archive, or damaged")
 def _(folder: Path) -> str:
     archive(folder)
     (folder / "k.zip").write_bytes((folder / "k.zip").read_bytes()[:-200])
@@ -389,14 +438,15 @@ def _(folder: Path) -> str:
 
 def main() -> None:
     """Print the table."""
+    logging.getLogger().addHandler(logging.NullHandler())  # keeps what trainings log out of it
     failed = 0
     for each in CASES:
         with tempfile.TemporaryDirectory() as folder:
             outcome = outcome_of(each, Path(folder))
-        good = each.expected in outcome
+        good = as_expected(each, outcome)
         failed += not good
-        print(f"{'ok ' if good else 'BAD'} {each.kind:10} {each.name:34} {outcome.splitlines()[0][:150]}", flush=True)
-    print(f"{len(CASES)} cases, {failed} not as they must be")
+        print(f"{'ok ' if good else 'BAD'} {each.kind:10} {each.name:37} {outcome.splitlines()[0][:150]}", flush=True)
+    print(f"{len(CASES)} cases, {failed} with another outcome than expected")
     sys.exit(bool(failed))
 
 

@@ -1,10 +1,11 @@
-"""Readers of what comes from outside, given damaged files: they read them or raise what they document, nothing else.
+"""Damaged files for every reader of outside data: it must read them or raise a documented error, nothing else.
 
-    python tests/robustness/fuzz.py                    # every reader for a minute, by random damage
-    python tests/robustness/fuzz.py --seconds 600      # for ten minutes
-    python tests/robustness/fuzz.py --atheris image -max_total_time=600    # one reader, guided by coverage (pip install atheris)
+    python tests/robustness/fuzz.py                    # every reader for a minute, with random damage
+    python tests/robustness/fuzz.py --seconds 600      # for ten minutes each
+    python tests/robustness/fuzz.py --atheris image -max_total_time=600    # one reader, guided by coverage
 
-`tests/robustness/test_fuzz.py` gives each some hundreds of inputs that hypothesis makes and shrinks.
+The last command needs `pip install atheris`. `test_fuzz.py` gives each reader a few hundred inputs that hypothesis generates
+and shrinks.
 """
 
 import argparse
@@ -19,8 +20,9 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-if "--atheris" in sys.argv:     # what is to be watched must be watched from its import on
+if "--atheris" in sys.argv:  # only modules imported in this block are instrumented
     import atheris
+
     with atheris.instrument_imports(include=["hwrlib", "PIL", "zipfile", "csv"]):
         import hwrlib.images  # noqa: F401
 
@@ -41,7 +43,7 @@ def read_table(data: bytes) -> None:
     parse_labels(data, name="table.csv", columns={"FILENAME": "FILENAME", "IDENTITY": "IDENTITY"})
 
 
-def read_corrections(data: bytes) -> None:
+def read_label_decisions(data: bytes) -> None:
     """A table of decisions on suspect labels."""
     (FOLDER / "decisions.csv").write_bytes(data)
     read_decisions(FOLDER / "decisions.csv")
@@ -80,10 +82,10 @@ def an_archive() -> bytes:
     return file.getvalue()
 
 
-DECISIONS = b"SPLIT,FILENAME,IDENTITY,READING,SUSPICION,DECISION\ntrain,a.png,ANNE,ANNA,3.2,accept\ntrain,b.png,\"A,B\",A,1,\n"
-READERS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {    # with sound files to damage
+DECISIONS = b'SPLIT,FILENAME,IDENTITY,READING,SUSPICION,DECISION\ntrain,a.png,ANNE,ANNA,3.2,accept\ntrain,b.png,"A,B",A,1,\n'
+READERS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {  # with intact files to damage
     "table": (read_table, [(HEAD + GOOD).encode(), (HEAD + GOOD).encode("utf-16"), f'{HEAD}a.png,"A ""B"""\n'.encode()]),
-    "corrections": (read_corrections, [DECISIONS]),
+    "decisions": (read_label_decisions, [DECISIONS]),
     "image": (read_image, [data for _, data, expected in IMAGES.values() if expected == "read"]),
     "archive": (read_archive, [an_archive()]),
     "checkpoint": (read_checkpoint, [good_checkpoint(FOLDER / "model.pth").read_bytes()]),
@@ -91,7 +93,7 @@ READERS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {    # with so
 
 
 def survives(reader: Callable[[bytes], None], data: bytes) -> bool:
-    """Whether the reader took the data; False if it refused them; any error that it does not document passes through."""
+    """Whether the reader accepted the data; False if it rejected them. Errors that it does not document are raised."""
     try:
         reader(data)
         return True
@@ -100,8 +102,14 @@ def survives(reader: Callable[[bytes], None], data: bytes) -> bool:
 
 
 def damaged(data: bytes, edits: list[tuple[float, int, int]], cut: float) -> bytes:
-    """The data, cut to a share of themselves, with some bytes at relative places replaced (0), inserted (1) or dropped (2)."""
-    result = bytearray(data[:round(len(data) * cut)])
+    """A damaged copy of the data.
+
+    Args:
+        data: intact.
+        edits: (place, kind, byte), places as fractions of the length; kind 0 replaces, 1 inserts, 2 deletes a byte.
+        cut: fraction of the data that is kept, from the start; applied before the edits.
+    """
+    result = bytearray(data[: round(len(data) * cut)])
     for place, kind, byte in edits:
         index = int(place * len(result))
         if kind == 1:
@@ -114,51 +122,55 @@ def damaged(data: bytes, edits: list[tuple[float, int, int]], cut: float) -> byt
 
 
 def at_random(name: str, seconds: float, seed: int = 0) -> tuple[int, int]:
-    """Damage by chance until the time is up; how many inputs were tried, and how many of them were read."""
-    reader, sound = READERS[name]
+    """Damage files at random until the time is up; how many inputs were tried, and how many of them were read."""
+    reader, intact = READERS[name]
     chance, end, tried, read = random.Random(seed), time.monotonic() + seconds, 0, 0
     while time.monotonic() < end:
         edits = [(chance.random(), chance.randrange(3), chance.randrange(256)) for _ in range(chance.choice((1, 2, 8, 64)))]
         cut = chance.choice((1, 1, 1, chance.random()))
-        data = damaged(chance.choice(sound), edits, cut)
+        data = damaged(chance.choice(intact), edits, cut)
         try:
             read += survives(reader, data)
         except BaseException:
             Path(f"fuzz-{name}.bin").write_bytes(data)
-            print(f"{name}: the input that failed is kept in fuzz-{name}.bin", flush=True)
+            print(f"{name}: the input that failed is saved as fuzz-{name}.bin", flush=True)
             raise
         tried += 1
     return tried, read
 
 
 def guided(name: str, arguments: list[str]) -> None:
-    """Hand the reader to atheris, which never returns."""
-    reader, sound = READERS[name]
+    """Fuzz one reader with atheris; this call never returns."""
+    reader, intact = READERS[name]
     corpus = FOLDER / "corpus"
     corpus.mkdir()
-    for number, data in enumerate(sound):
+    for number, data in enumerate(intact):
         (corpus / str(number)).write_bytes(data)
     atheris.Setup([sys.argv[0], str(corpus), *arguments], lambda data: survives(reader, data))
     atheris.Fuzz()
 
 
 def main() -> None:
-    """See the module."""
+    """Run the command line (see the module)."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60, help="for each reader (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=60, help="per reader (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--atheris", choices=READERS, help="one reader, by atheris; more arguments go to it")
+    parser.add_argument(
+        "--atheris", choices=READERS, help="fuzz one reader with atheris; further arguments are passed to it"
+    )
     options, more = parser.parse_known_args()
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore")    # Pillow tells of damage that it can live with
+    warnings.simplefilter("ignore")  # Pillow warns about damage that it tolerates
     if options.atheris:
         guided(options.atheris, more)
     total = 0
     for name in READERS:
         tried, read = at_random(name, options.seconds, options.seed)
         total += tried
-        print(f"{name:12} {tried:>9,} inputs tried, {read:,} read, {tried - read:,} refused in a sentence", flush=True)
-    print(f"{total:,} inputs, none that was not dealt with")
+        print(
+            f"{name:12} {tried:>9,} inputs tried, {read:,} read, {tried - read:,} rejected with a clear message", flush=True
+        )
+    print(f"{total:,} damaged inputs, all read or rejected")
 
 
 if __name__ == "__main__":

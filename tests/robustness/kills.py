@@ -1,7 +1,7 @@
-"""Four jobs that are killed at random moments and started again until they are done: preparing, caching, training, reading.
+"""Four jobs that are killed at random moments and restarted until they finish: preparing, caching, training, reading.
 
-Each job runs in a process of its own that is forked from a server which has imported everything, so that a kill hits
-work, not imports.
+Each job runs in its own process, forked from a server that has imported everything already, so a kill hits the work and
+not the imports.
 """
 
 import multiprocessing
@@ -16,15 +16,15 @@ from hwrlib import recognizer as recognizer_module
 from hwrlib.checkpoint import load_safely
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
-from hwrlib.images import Normalisation
 from hwrlib.files import find_images
+from hwrlib.images import Normalisation
 from hwrlib.recognizer import Recognizer
 from hwrlib.sources import AlreadyPrepared, prepare_layout
 from hwrlib.train import fit
 
 
 def prepare_job(source: Path, out: Path) -> None:
-    """Bring a set into the layout."""
+    """Import a data set."""
     try:
         prepare_layout(source, out)
     except AlreadyPrepared:
@@ -37,7 +37,7 @@ def cache_job(folder: Path, normalisation: Normalisation) -> None:
 
 
 def train_job(config: TrainConfig, run_dir: Path) -> None:
-    """Train, or go on training."""
+    """Train, or continue the training."""
     torch.set_num_threads(1)
     fit(config, run_dir, resume=True)
     assert load_safely(run_dir / "best_model.pth")
@@ -46,32 +46,40 @@ def train_job(config: TrainConfig, run_dir: Path) -> None:
 def read_job(checkpoint: Path, folder: Path, table: Path) -> None:
     """Read a folder into a table."""
     torch.set_num_threads(1)
-    recognizer_module.CHUNK = 4    # rows are written often
+    recognizer_module.CHUNK = 4  # so that rows are written often
     recognizer = Recognizer.from_checkpoint(checkpoint, device="cpu")
     assert recognizer.read_to_csv(find_images(folder), table, batch_size=4) == []
 
 
 def processes() -> multiprocessing.context.BaseContext:
-    """Where jobs are started."""
+    """The context in which jobs are started."""
     context = multiprocessing.get_context("forkserver")
-    # Installed modules alone: the server does not know the path of this one, and passes over what it cannot import.
+    # Installed modules only: the server does not know the path of this one, and ignores what it cannot import.
     context.set_forkserver_preload(["pytest", "hwrlib.sources", "hwrlib.recognizer", "hwrlib.train"])
     return context
 
 
-def killed_and_restarted(job: Callable, arguments: tuple, *, kills: int, seconds: float, seed: int,
-                         undo: Callable[[], None], check: Callable[[], None] = lambda: None) -> int:
-    """Run a job, killing it at random moments; once the kills are used up it may end.
+def killed_and_restarted(
+    job: Callable,
+    arguments: tuple,
+    *,
+    kills: int,
+    seconds: float,
+    seed: int,
+    undo: Callable[[], None],
+    check: Callable[[], None] = lambda: None,
+) -> int:
+    """Run a job and kill it at random moments, over and over; after the last kill it may finish.
 
     Args:
         job, arguments: what to run.
-        kills: to be survived.
-        seconds: that the job takes undisturbed; moments are drawn from these.
+        kills: number of times the job is killed.
+        seconds: duration of the job without kills; moments are drawn from this range.
         seed: of the moments.
-        undo: removes what the job made; called when it ended before the kills were used up.
-        check: called after each kill; asserts what must hold of what was left.
+        undo: removes what the job made; called if it finished before the last kill.
+        check: called after each kill; asserts what must hold for the files that are left.
     Returns:
-        How often it was killed.
+        How often the job was killed.
     """
     moments, context, done = random.Random(seed), processes(), 0
     while True:
@@ -92,8 +100,8 @@ def killed_and_restarted(job: Callable, arguments: tuple, *, kills: int, seconds
 
 
 def duration(job: Callable, arguments: tuple) -> float:
-    """Seconds that a job takes when nothing disturbs it."""
-    first = processes().Process(target=int)     # starts the server
+    """Seconds that a job takes if nothing disturbs it."""
+    first = processes().Process(target=int)  # starts the server
     first.start()
     first.join()
     process = processes().Process(target=job, args=arguments)

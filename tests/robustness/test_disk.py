@@ -113,8 +113,12 @@ def test_an_export(disk, recognizer):
 
 def test_a_folder_that_may_not_be_written_to(disk, tiny, drawn_set, recognizer):
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    for work in (lambda: fit(tiny(), disk / "run"), lambda: prepare_layout(drawn_set, disk / "set"),
-                 lambda: recognizer.read_to_csv([], disk / "texts.csv"), lambda: synthetic.generate(disk / "synthetic")):
+    for work in (
+        lambda: fit(tiny(), disk / "run"),
+        lambda: prepare_layout(drawn_set, disk / "set"),
+        lambda: recognizer.read_to_csv([], disk / "texts.csv"),
+        lambda: synthetic.generate(disk / "synthetic"),
+    ):
         with pytest.raises(WriteError, match=f"{disk}.*make its folder writable, or choose another folder"):
             work()
 

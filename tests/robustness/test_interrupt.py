@@ -1,4 +1,4 @@
-"""Ctrl-C, and the stop button of a notebook: the step is finished, the state saved, and the kernel goes on."""
+"""Ctrl-C and a notebook's stop button: the current step is finished, the state saved, and the kernel stays usable."""
 
 import os
 import signal
@@ -9,35 +9,37 @@ from jupyter_client.manager import start_new_kernel
 from test_resume import assert_same_end
 
 from hwrlib import train
-from hwrlib.train import InterruptLater, fit
+from hwrlib.interrupt import InterruptLater
+from hwrlib.train import fit
 
 
 def test_an_interrupted_training_is_saved_and_ends_the_same(tiny, tmp_path, monkeypatch):
     config = tiny(epochs=2, augment=1.0, dropout=0.2)
     undisturbed = fit(config, tmp_path / "undisturbed")
-    for step in (3, 17):                         # in the midst of the first epoch, and of the second
-        real, steps = train._batch_loss, []
+    real = train.augment
+    for steps in (3, 14):  # the third step, in the first epoch of 16; then the 14th from there, in the second epoch
+        taken = []
 
-        def interrupt_in_the_midst_of_a_step(*arguments):
-            steps.append(1)
-            if len(steps) == 3:
+        def interrupt_during_a_step(*arguments, steps=steps, taken=taken):
+            taken.append(1)
+            if len(taken) == steps:
                 os.kill(os.getpid(), signal.SIGINT)
             return real(*arguments)
 
-        monkeypatch.setattr(train, "_batch_loss", interrupt_in_the_midst_of_a_step)
-        with pytest.raises(KeyboardInterrupt, match="stopped and saved; go on with resume"):
+        monkeypatch.setattr(train, "augment", interrupt_during_a_step)
+        with pytest.raises(KeyboardInterrupt, match="stopped and saved; continue with resume"):
             fit(config, tmp_path / "run", resume=True)
-        assert len(steps) == 3
+        assert len(taken) == steps
         monkeypatch.undo()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     fit(config, tmp_path / "run", resume=True)
     assert_same_end(undisturbed.folder, tmp_path / "run", epochs=2)
 
 
-def test_a_second_interrupt_ends_at_once():
+def test_a_second_interrupt_ends_the_work_at_once():
     with pytest.raises(KeyboardInterrupt), InterruptLater() as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
-        assert interrupt.asked
+        assert interrupt.requested
         os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -46,9 +48,12 @@ def test_the_stop_button_saves_and_leaves_the_kernel_usable(tiny, tmp_path):
     config = tiny(epochs=1000, patience=0).as_dict()
     manager, client = start_new_kernel(kernel_name="python3")
     try:
+
         def run(code: str, interrupt: bool = False) -> dict:
             asked = client.execute(code)
+            deadline = time.monotonic() + 120
             while interrupt and not (tmp_path / "run" / "epoch_2_model_checkpoint.pth").exists():
+                assert time.monotonic() < deadline, "the training in the kernel did not reach epoch 2"
                 time.sleep(0.1)
             if interrupt:
                 manager.interrupt_kernel()
@@ -56,8 +61,11 @@ def test_the_stop_button_saves_and_leaves_the_kernel_usable(tiny, tmp_path):
                 pass
             return reply["content"]
 
-        reply = run(f"from hwrlib.config import TrainConfig; from hwrlib.train import fit\n"
-                    f"config = TrainConfig(**{config!r}); fit(config, {str(tmp_path / 'run')!r})", interrupt=True)
+        reply = run(
+            f"from hwrlib.config import TrainConfig; from hwrlib.train import fit\n"
+            f"config = TrainConfig(**{config!r}); fit(config, {str(tmp_path / 'run')!r})",
+            interrupt=True,
+        )
         assert reply["ename"] == "KeyboardInterrupt" and "stopped and saved" in reply["evalue"]
         assert run("assert config.epochs == 1000")["status"] == "ok"
         assert (tmp_path / "run" / "resume.pth").is_file()

@@ -1,4 +1,4 @@
-"""Every job can be killed at any moment and started again, and ends as if nothing had happened."""
+"""Every job can be killed at any moment and restarted; its result is the same as without the kill."""
 
 import os
 import shutil
@@ -13,13 +13,16 @@ from hwrlib.checkpoint import load_model
 from hwrlib.data import LineDataset
 from hwrlib.images import Normalisation
 
-KILLS = int(os.environ.get("KILLS", 7))   # of each job; `make soak` takes more
+KILLS = int(os.environ.get("KILLS", 7))  # of each job; `make soak` uses more
 
 
 def contents(folder) -> dict[str, bytes]:
-    """All files under a folder, hidden ones too, but for the record of when and whence they came."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name != "report.json"}
+    """All files under a folder, hidden ones too, except the report, which names the source and its time."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "report.json"
+    }
 
 
 def test_preparing(drawn_set, tmp_path):
@@ -31,8 +34,15 @@ def test_preparing(drawn_set, tmp_path):
     def whole_or_absent():
         assert not out.exists() or contents(out) == contents(tmp_path / "undisturbed")
 
-    done = killed_and_restarted(prepare_job, (source, out), kills=KILLS, seconds=seconds, seed=1, check=whole_or_absent,
-                         undo=lambda: shutil.rmtree(out))
+    done = killed_and_restarted(
+        prepare_job,
+        (source, out),
+        kills=KILLS,
+        seconds=seconds,
+        seed=1,
+        check=whole_or_absent,
+        undo=lambda: shutil.rmtree(out),
+    )
     print(f"\npreparing: {done} kills survived")
     assert contents(out) == contents(tmp_path / "undisturbed")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source", "undisturbed"]
@@ -43,11 +53,14 @@ def test_caching(drawn_set, tmp_path):
     shutil.copytree(drawn_set, folder, ignore=shutil.ignore_patterns(".cache"))
     seconds = duration(cache_job, (folder, normalisation))
     expected = contents(folder / ".cache")
-    undo = lambda: shutil.rmtree(folder / ".cache")
+
+    def undo():
+        shutil.rmtree(folder / ".cache")
+
     undo()
     done = killed_and_restarted(cache_job, (folder, normalisation), kills=KILLS, seconds=seconds, seed=2, undo=undo)
     print(f"\ncaching: {done} kills survived")
-    assert contents(folder / ".cache") == expected           # and no half-built file is left
+    assert contents(folder / ".cache") == expected  # and no half-built file is left
     lines = LineDataset(folder, "train", normalisation)
     assert all(np.array_equal(lines[i].ink, LineDataset(folder, "train", normalisation)[i].ink) for i in (0, 95))
 
@@ -61,8 +74,15 @@ def test_training(tiny, tmp_path):
         if (run / "best_model.pth").exists():
             load_model(run / "best_model.pth")
 
-    done = killed_and_restarted(train_job, (config, run), kills=KILLS, seconds=seconds, seed=3, check=best_model_loads,
-                         undo=lambda: shutil.rmtree(run))
+    done = killed_and_restarted(
+        train_job,
+        (config, run),
+        kills=KILLS,
+        seconds=seconds,
+        seed=3,
+        check=best_model_loads,
+        undo=lambda: shutil.rmtree(run),
+    )
     print(f"\ntraining: {done} kills survived")
     assert_same_end(tmp_path / "undisturbed", run, epochs=2)
 
@@ -77,7 +97,7 @@ def test_reading_a_folder(run, drawn_set, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("left", range(0, 90, 7))
-def test_a_table_cut_short_at_any_place_is_completed(recognizer, drawn_set, tmp_path, left):
+def test_a_table_truncated_anywhere_is_completed(recognizer, drawn_set, tmp_path, left):
     paths, table = sorted((drawn_set / "test").iterdir())[:4], tmp_path / "texts.csv"
     recognizer.read_to_csv(paths, table)
     whole = table.read_bytes()
@@ -86,7 +106,7 @@ def test_a_table_cut_short_at_any_place_is_completed(recognizer, drawn_set, tmp_
     assert table.read_bytes() == whole and whole.count(b"\r\n") == 5
 
 
-def test_a_table_keeps_its_rows_and_no_image_stands_in_it_twice(recognizer, drawn_set, tmp_path):
+def test_a_table_keeps_its_rows_and_lists_no_image_twice(recognizer, drawn_set, tmp_path):
     paths, table = sorted((drawn_set / "test").iterdir())[:4], tmp_path / "new" / "texts.csv"
     (tmp_path / paths[3].name).write_bytes(b"no image")
     broken = [tmp_path / paths[3].name]
@@ -98,8 +118,8 @@ def test_a_table_keeps_its_rows_and_no_image_stands_in_it_twice(recognizer, draw
 
 
 @pytest.mark.parametrize("content", [b"FILENAME,IDENTITY\r\na.png,ANNE\r\n", b"a diary", b"\x00\xff"])
-def test_a_file_that_is_no_table_of_readings_is_refused_and_kept(recognizer, tmp_path, content):
+def test_a_file_that_is_not_a_table_of_readings_is_rejected_and_kept(recognizer, tmp_path, content):
     (tmp_path / "diary.txt").write_bytes(content)
-    with pytest.raises(ValueError, match="diary.txt: is no table of readings"):
+    with pytest.raises(ValueError, match="diary.txt: not a table of readings"):
         Recognizer.read_to_csv(recognizer, [], tmp_path / "diary.txt")
     assert (tmp_path / "diary.txt").read_bytes() == content

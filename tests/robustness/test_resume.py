@@ -1,4 +1,4 @@
-"""A training that was killed and resumed ends with the same weights, bit for bit, as one that was not."""
+"""A training that was killed and resumed ends with the same weights, bit for bit, as an undisturbed one."""
 
 import os
 import signal
@@ -15,15 +15,23 @@ from hwrlib.checkpoint import load_safely
 from hwrlib.config import TrainConfig
 from hwrlib.train import fit
 
-EVERY_STEP = 1e-9   # minutes between two saved states
-MEASURED = ["seconds", "images_per_second"]     # columns of the history that no two runs share
+EVERY_STEP = 1e-9  # minutes between two saved states
+MEASURED = ["seconds", "images_per_second"]  # columns of the history that differ between any two runs
 
 
 @pytest.fixture(scope="module")
 def config(tiny) -> TrainConfig:
-    """Everything random is on, and 11 batches an epoch leave a short step of accumulation at its end."""
-    return tiny(epochs=2, batch_size=5, accumulation=2, dropout=0.2, augment=1.0, ema=0.95,
-                checkpoint_minutes=EVERY_STEP, train_limit=53)
+    """Everything random is on, and 11 batches per epoch leave an incomplete accumulation at its end."""
+    return tiny(
+        epochs=2,
+        batch_size=5,
+        accumulation=2,
+        dropout=0.2,
+        augment=1.0,
+        ema=0.95,
+        checkpoint_minutes=EVERY_STEP,
+        train_limit=53,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +40,7 @@ def undisturbed(config, tmp_path_factory) -> Path:
     return fit(config, tmp_path_factory.mktemp("runs") / "undisturbed").folder
 
 
-# A training that ends itself by SIGKILL when it saves the state of a certain batch: before or after the rename.
+# A training that kills itself with SIGKILL while it saves the state of a given batch: before or after the rename.
 KILLED_WHILE_SAVING = """
 import os, signal, sys
 from hwrlib import train
@@ -54,11 +62,27 @@ train.main()
 
 
 def train_until_killed(config: TrainConfig, folder: Path, *, epoch: int, batch: int, moment: str) -> dict:
-    """Train in a process of its own that a SIGKILL ends in the midst of an epoch; returns the state it left."""
+    """Train in a separate process that is killed in the middle of an epoch; returns the state it left."""
     file = folder.parent / "config.yaml"
     file.write_text(yaml.safe_dump(config.as_dict()), encoding="utf-8")
-    child = subprocess.run([sys.executable, "-c", KILLED_WHILE_SAVING, str(epoch), str(batch), moment, "-f", str(file),
-                            "--run", str(folder), "--resume"], capture_output=True, text=True, timeout=300)
+    child = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            KILLED_WHILE_SAVING,
+            str(epoch),
+            str(batch),
+            moment,
+            "-f",
+            str(file),
+            "--run",
+            str(folder),
+            "--resume",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert child.returncode == -signal.SIGKILL, child.stderr[-2000:]
     return load_safely(folder / "resume.pth")
 
@@ -85,7 +109,7 @@ def test_killed_twice_and_resumed_it_ends_the_same(config, undisturbed, tmp_path
     killed = tmp_path / "killed"
     for epoch, batch, moment in ((0, 4, "after"), (1, 6, "before")):
         state = train_until_killed(config, killed, epoch=epoch, batch=batch, moment=moment)
-        assert state["epoch"] == epoch and 0 < state["batch"] < 11          # in the midst of the epoch
+        assert state["epoch"] == epoch and 0 < state["batch"] < 11  # in the middle of the epoch
         assert (killed / "resume.pth.partial").exists() == (moment == "before")
     run = fit(config, killed, resume=True)
     assert len(run.history) == 2
@@ -93,21 +117,22 @@ def test_killed_twice_and_resumed_it_ends_the_same(config, undisturbed, tmp_path
 
 
 def test_stopped_after_every_kind_of_step_it_ends_the_same(config, undisturbed, tmp_path, monkeypatch):
-    """Stops at the first step, at the last of an epoch, and between two epochs."""
+    """Stops after an early step, after the last step of an epoch, and between two epochs."""
     stopped = tmp_path / "stopped"
 
     class Stop(Exception):
         pass
 
-    for epoch, batch in ((0, 2), (0, 11), (1, 0), (1, 11)):
-        real = os.replace
+    real = os.replace
+    for place in ((0, 2), (0, 11), (1, 0), (1, 11)):
 
-        def replace_and_stop(source, target):
+        def replace_and_stop(source, target, place=place):
             real(source, target)
             if Path(target).name == "resume.pth":
                 state = load_safely(target)
-                if (state["epoch"], state["batch"]) == (epoch, batch):
+                if (state["epoch"], state["batch"]) == place:
                     raise Stop
+
         monkeypatch.setattr("hwrlib.files.os.replace", replace_and_stop)
         with pytest.raises(Stop):
             fit(config, stopped, resume=True)
@@ -116,26 +141,31 @@ def test_stopped_after_every_kind_of_step_it_ends_the_same(config, undisturbed, 
     assert_same_end(undisturbed, stopped, epochs=2)
 
 
-def test_a_finished_training_is_resumed_to_nothing(run, tiny):
+def test_resuming_a_finished_training_changes_nothing(run, tiny):
     before = {path.name: path.read_bytes() for path in run.folder.glob("*.pth")}
     again = fit(tiny(), run.folder, resume=True)
     assert again.best_cer == run.best_cer and len(again.history) == 16
     assert {path.name: path.read_bytes() for path in run.folder.glob("*.pth")} == before
 
 
-@pytest.mark.parametrize("change, said", [
-    ({"learning_rate": 0.5}, "learning_rate: 0.01 then, 0.5 now"), ({"epochs": 20}, "epochs: 16 then, 20 now"),
-    ({"hidden": 16}, "hidden: 32 then, 16 now"), ({"characters": "AELNOZX"}, "characters"),
-])
-def test_another_configuration_is_refused_by_name(run, tiny, change, said):
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"learning_rate": 0.5}, "learning_rate: 0.01 then, 0.5 now"),
+        ({"epochs": 20}, "epochs: 16 then, 20 now"),
+        ({"hidden": 16}, "hidden: 32 then, 16 now"),
+        ({"characters": "AELNOZX"}, "characters"),
+    ],
+)
+def test_another_configuration_is_rejected_and_named(run, tiny, change, said):
     with pytest.raises(ValueError) as error:
         fit(tiny(**change), run.folder, resume=True)
-    assert said in str(error.value) and "resume.pth" in str(error.value) and "begun differently" in str(error.value)
+    assert said in str(error.value) and "resume.pth" in str(error.value) and "started differently" in str(error.value)
 
 
-def test_knobs_that_do_not_matter_may_change(run, tiny):
+def test_knobs_without_effect_on_the_weights_may_change(run, tiny):
     fit(tiny(checkpoint_minutes=99.0, checkpoints_kept=5), run.folder, resume=True)
-    fit(tiny(), run.folder, resume=True)            # config.json is as it was
+    fit(tiny(), run.folder, resume=True)  # config.json is as it was
 
 
 def test_nothing_to_resume_starts_from_the_beginning(tiny, tmp_path):
@@ -143,7 +173,7 @@ def test_nothing_to_resume_starts_from_the_beginning(tiny, tmp_path):
     assert len(run.history) == 1
 
 
-def test_a_damaged_state_is_refused_by_name(tiny, tmp_path):
+def test_a_damaged_state_is_rejected_and_named(tiny, tmp_path):
     (tmp_path / "resume.pth").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(ValueError, match="resume.pth: damaged or cut short"):
         fit(tiny(epochs=1), tmp_path, resume=True)
