@@ -7,19 +7,25 @@ PARAMS ?=
 RUN    ?=
 RESUME ?=
 
-.PHONY: run test soak bench lab kaggle weights refresh clean help
+.PHONY: run test format soak bench lab kaggle weights refresh clean help
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
 run: $(VENV)/ready  ## the whole course: data, training, evaluation, reading [DATA=data/set PARAMS=file.yaml RUN=runs/name RESUME=1]
-	$(BIN)/python notebooks/run.py $(if $(DATA),--data $(DATA)) $(if $(PARAMS),--params $(PARAMS)) $(if $(RUN),--run $(RUN)) $(if $(RESUME),--resume)
+	@$(BIN)/python -W ignore notebooks/run.py $(if $(DATA),--data $(DATA)) $(if $(PARAMS),--params $(PARAMS)) $(if $(RUN),--run $(RUN)) $(if $(RESUME),--resume)
 
-test: $(VENV)/ready  ## all tests of the package and the notebooks
+test: $(VENV)/ready  ## lint, and all tests of the package and the notebooks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/python -m pytest -q tests
 	TQDM_DISABLE=1 $(BIN)/python -m pytest -q --nbval-lax notebooks
 
-soak: $(VENV)/ready  ## what takes longer than a test: 320 kills, a table of bad input, ten minutes of damaged files
+format: $(VENV)/ready  ## format the code and sort its imports
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+soak: $(VENV)/ready  ## what takes longer than a test: 320 kills, a table of bad input, minutes of damaged files [SECONDS=120]
 	KILLS=80 $(BIN)/python -m pytest -q tests/robustness/test_kills.py -s
 	$(BIN)/python tests/robustness/corpus.py
 	$(BIN)/python tests/robustness/fuzz.py --seconds $(or $(SECONDS),120)
@@ -28,13 +34,13 @@ bench: $(VENV)/ready  ## how fast this machine trains and reads [DATA=data/set B
 	$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA)) $(BENCH)
 
 lab: $(VENV)/ready  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=. notebooks/01_data_exploration.ipynb
+	$(BIN)/jupyter lab --notebook-dir=. notebooks/00_start_here.ipynb
 
 kaggle: $(VENV)/ready  ## the Kaggle archive into data/kaggle: make kaggle ARCHIVE=path
 	@test -n "$(ARCHIVE)" || { echo "make kaggle ARCHIVE=path/to/the/archive.zip (or the folder it unpacks to)"; exit 2; }
 	$(BIN)/python -m hwrlib.sources kaggle "$(ARCHIVE)" --out data/kaggle $(if $(OVERWRITE),--overwrite)
 
-weights: $(VENV)/ready  ## the shipped weights anew, from data/kaggle and data/lines (three hours; a killed one goes on)
+weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and data/lines (three hours; resumes after an interruption)
 	$(BIN)/python -m hwrlib.synthetic --out data/synthetic10k --train 10000 --validation 10 --test 10
 	for step in names names_more lines lines_more lines_tall; do \
 	  $(BIN)/python -m hwrlib.train -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; done
@@ -42,7 +48,7 @@ weights: $(VENV)/ready  ## the shipped weights anew, from data/kaggle and data/l
 	cp runs/lines_tall/best_model.pth hwrlib/weights/lines.pth
 	for name in names lines; do $(BIN)/python -m hwrlib.onnx $$name hwrlib/weights/$$name.onnx || exit 1; done
 
-refresh: $(VENV)/ready  ## execute all notebooks anew, to be committed
+refresh: $(VENV)/ready  ## execute all notebooks again, to be committed
 	for notebook in notebooks/0*.ipynb; do \
 	  TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace $$notebook || exit 1; done
 	$(BIN)/nbstripout --keep-output --keep-count --keep-id \
@@ -51,10 +57,11 @@ refresh: $(VENV)/ready  ## execute all notebooks anew, to be committed
 
 # One virtual environment, made once, and again when the dependencies change.
 $(VENV)/ready: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -e ".[course]"
-	touch $@
+	@echo "Installing the course into $(VENV): PyTorch with CUDA is several GB, so this takes some minutes the first time ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -qq --upgrade pip
+	@$(BIN)/pip install -qq -e ".[course]"
+	@touch $@
 
 clean:           ## remove the environment (data and runs stay)
 	rm -rf $(VENV)

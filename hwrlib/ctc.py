@@ -105,12 +105,12 @@ def greedy_symbols(log_probs: np.ndarray, input_lengths: np.ndarray) -> list[lis
     best = log_probs.argmax(-1)  # (T, N)
     probabilities = np.exp(np.take_along_axis(log_probs, best[..., None], -1)[..., 0])  # (T, N)
     return [
-        _merge(best[:length, n].tolist(), probabilities[:length, n].tolist())
+        merge_repeats(best[:length, n].tolist(), probabilities[:length, n].tolist())
         for n, length in enumerate(input_lengths.tolist())
     ]
 
 
-def _merge(classes: list[int], probabilities: list[float]) -> list[Symbol]:
+def merge_repeats(classes: list[int], probabilities: list[float]) -> list[Symbol]:
     """Merge repeats and drop blanks: one class and its probability per frame -> symbols."""
     symbols: list[Symbol] = []
     previous = BLANK

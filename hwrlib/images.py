@@ -233,12 +233,7 @@ def pad(lines: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     if len(heights) > 1:
         raise ValueError(f"images of different heights {heights} in one batch; normalise them to one height")
     widths = np.array([ink.shape[1] for ink in lines], dtype=np.int64)
-    images = np.zeros((len(lines), 1, heights[0], padded_width(int(widths.max()))), np.uint8)
+    images = np.zeros((len(lines), 1, heights[0], -(-int(widths.max()) // WIDTH_STEP) * WIDTH_STEP), np.uint8)
     for image, ink in zip(images, lines):
         image[0, :, : ink.shape[1]] = ink
     return images, widths
-
-
-def padded_width(width: int) -> int:
-    """The width of a batch whose widest line has this width: the next multiple of 32 px."""
-    return -(-width // WIDTH_STEP) * WIDTH_STEP

@@ -1,30 +1,41 @@
-"""The whole course in one command: papermill runs every numbered notebook with one set of parameters into one run's folder.
+"""The whole course in one command: papermill runs every numbered notebook into one run's folder.
 
-``python notebooks/run.py --data data/kaggle --params notebooks/params/names.yaml`` is what ``make run`` calls.
-Papermill only warns of a parameter that no notebook has; here it is refused before anything runs, with the list of
-known ones.
+`python notebooks/run.py --data data/kaggle --params notebooks/params/names.yaml` is what `make run` calls. The file of
+parameters may hold knobs of the training (`hwrlib.config.TrainConfig`) and parameters of any notebook. Papermill only warns
+about a parameter that no notebook has; here it is rejected before anything runs, and the known ones are listed.
 """
 
 import argparse
 import ast
 import json
+import os
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # kernels would warn about a debugger nobody attaches
+
+import pandas as pd
 import papermill
 import yaml
 
-from hwrlib import ROOT
+from hwrlib import ROOT, plots
 from hwrlib.config import TrainConfig
+from hwrlib.files import atomic_write
+from hwrlib.images import to_grey
+from hwrlib.progress import duration
 from hwrlib.train import new_run_folder
 
 NOTEBOOKS = ROOT / "notebooks"
-TRAINING = "02_training"
+TRAINING = "02_training"  # takes its knobs from a recipe
 
 
 def notebook_parameters(notebook: Path) -> dict[str, dict[str, Any]]:
-    """The parameters of a notebook: name -> ``{"type", "default", "help"}``, read from its parameters cell."""
+    """The parameters of a notebook: name -> `{"type", "default", "help"}`, read from its parameters cell."""
     return {
         name: {
             "type": about["inferred_type_name"].split("#")[0].strip(),
@@ -35,61 +46,111 @@ def notebook_parameters(notebook: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def check_parameters(values: dict[str, Any], known: dict[str, dict[str, Any]]) -> None:
-    """Refuse names that no notebook has and values of another type than the default's.
+def check_parameters(values: dict[str, Any], known: dict[str, dict[str, Any]]) -> TrainConfig:
+    """Reject names that neither the training nor a notebook has, and values of the wrong type or out of range.
 
+    Args:
+        values: by name.
+        known: the parameters of the notebooks.
+    Returns:
+        The configuration of the training.
     Raises:
         ValueError: the message lists every fault and, for unknown names, all known ones.
     """
-    unknown = sorted(set(values) - set(known))
-    faults = [f"unknown parameters {unknown}; known are: {', '.join(sorted(known))}"] if unknown else []
-    for name in sorted(set(values) & set(known)):
-        wanted, given = type(known[name]["default"]), type(values[name])
+    config = TrainConfig.from_dict({name: value for name, value in values.items() if name in TrainConfig.names()})
+    own = {name: about for name, about in known.items() if name not in TrainConfig.names()}
+    unknown = sorted(set(values) - set(own) - set(TrainConfig.names()))
+    faults = (
+        [f"unknown parameters {unknown}; known are: {', '.join(sorted({*own, *TrainConfig.names()}))}"] if unknown else []
+    )
+    for name in sorted(set(values) & set(own)):
+        wanted, given = type(own[name]["default"]), type(values[name])
         if given is not wanted and not (wanted is float and given is int):
             hint = " (write 0.001, not 1e-3)" if wanted is float and given is str else ""
             faults.append(f"{name} must be {wanted.__name__}, not {values[name]!r}{hint}")
     if faults:
         raise ValueError("; ".join(faults))
+    return config
 
 
 def run_course(values: dict[str, Any], run_dir: Path, *, notebooks: Path = NOTEBOOKS) -> Path:
-    """Run every numbered notebook in order; each gets the parameters it knows.
+    """Run every numbered notebook in order; each gets the parameters it knows, the training a recipe.
 
     Args:
-        values: parameters by name, for whichever notebook has them.
+        values: knobs of the training and parameters of notebooks, by name.
         run_dir: where the executed notebooks and all results go.
     Returns:
-        ``run_dir``.
+        `run_dir`.
     Raises:
-        ValueError: a parameter is unknown or ill-typed; nothing has run then.
-        papermill.PapermillExecutionError: a cell of a notebook failed; the notebook as far as it got is in ``run_dir``.
+        ValueError: a parameter is unknown, ill-typed or out of range; nothing has run then.
+        papermill.PapermillExecutionError: a cell of a notebook failed; the notebook as far as it got is in `run_dir`.
     """
     paths = sorted(notebooks.glob("[0-9][0-9]_*.ipynb"))
     parameters = {path: notebook_parameters(path) for path in paths}
-    check_parameters(values, {name: about for known in parameters.values() for name, about in known.items()})
-    knobs = {name: value for name, value in values.items() if name in TrainConfig.names()}
-    TrainConfig.from_dict(knobs)  # values out of range are refused now, not after the first notebook
+    config = check_parameters(values, {name: about for known in parameters.values() for name, about in known.items()})
     run_dir.mkdir(parents=True, exist_ok=True)
-    for path in paths:
-        print(f"{path.name} ...", flush=True)
-        papermill.execute_notebook(
-            str(path),
-            str(run_dir / path.name),
-            cwd=str(ROOT),
-            progress_bar=False,
-            parameters={name: value for name, value in values.items() if name in parameters[path]},
-        )
+    recipe = run_dir / "recipe.yaml"
+    with atomic_write(recipe) as file:
+        file.write(yaml.safe_dump(config.changed(), allow_unicode=True, sort_keys=False).encode())
+    for number, path in enumerate(paths, start=1):
+        given = {name: value for name, value in values.items() if name in parameters[path]}
+        if path.stem == TRAINING:
+            given = {name: values[name] for name in ("run", "resume") if name in values} | {"recipe": str(recipe)}
+        with announced(f"[{number}/{len(paths)}] {path.name}"), followed(run_dir / "train.log"):
+            papermill.execute_notebook(
+                str(path),
+                str(run_dir / path.name),
+                parameters=given,
+                cwd=str(ROOT),
+                progress_bar={"desc": "cells", "leave": False} if sys.stderr.isatty() else False,
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # kernels warn about their TCP connection
+            )
     return run_dir
+
+
+@contextmanager
+def announced(title: str) -> Iterator[None]:
+    """Print a title when the block starts and the time it took when it ends."""
+    print(f"{title} ...", flush=True)
+    started = time.monotonic()
+    yield
+    print(f"{title}: done in {duration(time.monotonic() - started)}", flush=True)
+
+
+@contextmanager
+def followed(log: Path) -> Iterator[None]:
+    """Print the lines that are appended to a file while the block runs."""
+    finished = threading.Event()
+    start = log.stat().st_size if log.is_file() else 0
+
+    def follow() -> None:
+        place, last = start, False
+        while not last:
+            last = finished.wait(1.0)  # once more after the end
+            if log.is_file():
+                with open(log, encoding="utf-8") as file:
+                    file.seek(place)
+                    for line in iter(file.readline, ""):
+                        print("    " + line.rstrip().split(" ", 2)[-1], flush=True)  # without date and time
+                    place = file.tell()
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
 
 
 def course_values(data: str | None, params: str | None, run_dir: Path) -> dict[str, Any]:
     """The parameters of all notebooks for a data set, a YAML file and a run's folder.
 
     Args:
-        data: the data set; none: the file's `data`, or the embedded default.
-
+        data: the data set; by default the file's `data`, or the embedded one.
+        params: the file; by default none.
     Raises:
-        ValueError: the file holds no ``name: value`` lines.
+        ValueError: the file holds no `name: value` lines.
     """
     values = (yaml.safe_load(Path(params).read_text(encoding="utf-8")) if params else None) or {}
     if not isinstance(values, dict):
@@ -105,31 +166,48 @@ def course_values(data: str | None, params: str | None, run_dir: Path) -> dict[s
     }
 
 
+def save_picture(run_dir: Path, data: Path, split: str) -> Path:
+    """Draw some lines with the truth and what was read; the path of the picture."""
+    table = pd.read_csv(run_dir / "predictions.csv", keep_default_na=False).head(9)
+    images = [255 - to_grey(data / split / name) for name in table["filename"]]
+    figure = plots.readings(images, table["truth"].tolist(), table["prediction"].tolist())
+    figure.savefig(run_dir / "readings.png")
+    return run_dir / "readings.png"
+
+
+def summary(run_dir: Path, data: Path) -> str:
+    """What a run achieved, where to look, and what to do next."""
+    metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
+    split = metrics["split"]
+    return f"""
+CER {metrics["cer"]:.2%}, exact {metrics["exact"]:.2%} on {metrics["lines"]:,} lines of {data}, {split} split
+
+Look at   {save_picture(run_dir, data, split)}: some lines and what was read in them
+          {run_dir}/: the executed notebooks, best_model.pth, metrics.json, history.csv, predictions.csv
+Next      read an image of your own:
+              python -c "from hwrlib import Recognizer; print(Recognizer.latest('runs').read('image.png').text)"
+          or open the course in JupyterLab: make lab"""
+
+
 def main() -> int:
-    """See the module; returns the exit status."""
+    """Run the command line; returns its exit status."""
     parser = argparse.ArgumentParser(description="Run the course's notebooks with one set of parameters.")
-    parser.add_argument("--data", help="data set in the one layout; by default the file's, or data/synthetic")
+    parser.add_argument("--data", help="data set; by default that of --params, or data/synthetic")
     parser.add_argument("--params", help="YAML file of parameters (see notebooks/params/)")
     parser.add_argument("--run", help="the run's folder; by default a new one in runs/")
-    parser.add_argument("--resume", action="store_true", help="continue the training that was begun in --run")
+    parser.add_argument("--resume", action="store_true", help="continue the training that was started in --run")
     arguments = parser.parse_args()
     run_dir = Path(arguments.run) if arguments.run else new_run_folder(ROOT / "runs")
     try:
         values = course_values(arguments.data, arguments.params, run_dir)
         run_course({**values, "resume": arguments.resume}, run_dir)
+        print(summary(run_dir, ROOT / values["data"]))
     except (ValueError, FileNotFoundError) as error:
         print(f"{arguments.params or 'parameters'}: {error}", file=sys.stderr)
         return 2
     except papermill.PapermillExecutionError as error:
         print(f"{error.ename}: {error.evalue}\nThe notebooks as far as they got are in {run_dir}.", file=sys.stderr)
         return 1
-    metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
-    print(
-        f"\nCER {metrics['cer']:.2%}, exact {metrics['exact']:.2%} on {metrics['lines']} lines of {metrics['split']} "
-        f"({metrics['data']}).\nLook at {run_dir}/ : the executed notebooks, metrics.json, history.csv, "
-        "predictions.csv, best_model.pth.\nRead images of your own with notebook 04, or "
-        "hwrlib.Recognizer.latest('runs').read('image.png')."
-    )
     return 0
 
 
