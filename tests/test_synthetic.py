@@ -1,4 +1,4 @@
-"""The rendered data set: deterministic, its splits disjoint, its labels and images plausible."""
+"""hwrlib.synthetic: the rendered set is deterministic, its splits are disjoint, its labels and images plausible."""
 
 import csv
 import json
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from hwrlib.labels import SPLITS
-from hwrlib.synthetic import generate, glyphs, load_fonts, make_hand, name_pools, plan, render_name, to_label
+from hwrlib.synthetic import generate, glyphs, load_alphabets, make_hand, name_pools, plan, render_name, to_label
+from hwrlib.synthetic.__main__ import main
 
 COUNTS = {"train": 60, "validation": 10, "test": 20}
 FEW = ["school-0", "school-1"]
@@ -74,14 +75,14 @@ def test_plans_share_no_label_and_no_hand():
     assert any("-" in sample.text for sample in plans["train"]) and any(" " in s.text for s in plans["train"])
 
 
-def test_names_are_drawn_by_tempered_frequency():
+def test_frequent_names_repeat_and_rare_ones_occur():
     texts = [sample.text for sample in plan("train", 6000)]
-    assert 2000 < len(set(texts)) < 5900  # tails appear, and the frequent ones repeat
+    assert 2000 < len(set(texts)) < 5900  # rare names occur, and frequent ones repeat
     assert max(texts.count(text) for text in set(texts[:500])) >= 4
 
 
 def test_hands_differ_and_are_reproducible():
-    fonts = load_fonts(FEW)
+    fonts = load_alphabets(FEW)
     first, again, other = (make_hand(np.random.default_rng([0, n]), fonts) for n in (1, 1, 2))
     shapes = [hand.letters["E"].points for hand in (first, again, other)]
     assert np.array_equal(*shapes[:2]) and first.pen == again.pen
@@ -94,16 +95,16 @@ WRITABLE = ["I", "LE GOFF", "D'ARTAGNAN", "JEAN-PIERRE", "Zoë", "FRANÇOISE", "
 
 
 @pytest.mark.parametrize("text", WRITABLE)
-def test_every_kind_of_text_is_written(text):
-    fonts = load_fonts(FEW)
+def test_every_kind_of_name_is_written(text):
+    fonts = load_alphabets(FEW)
     for number in range(12):
         rng = np.random.default_rng(number)
         image = render_name(text, make_hand(rng, fonts), rng)
         assert image.min() < 128
 
 
-def test_refuses_what_it_cannot_write():
-    hand = make_hand(np.random.default_rng(0), load_fonts(FEW))
+def test_other_characters_are_refused():
+    hand = make_hand(np.random.default_rng(0), load_alphabets(FEW))
     with pytest.raises(ValueError, match=r"cannot write \['7'\]"):
         render_name("R7", hand, np.random.default_rng(0))
 
@@ -120,18 +121,18 @@ def test_reduced_font_list(tmp_path):
 
 def test_missing_fonts_are_named_and_the_rest_is_used(monkeypatch):
     with pytest.raises(ValueError, match="at least one alphabet"):
-        load_fonts([])
+        load_alphabets([])
     with pytest.raises(ValueError, match="unknown alphabet 'comic'"):
-        load_fonts(["comic"])
+        load_alphabets(["comic"])
     monkeypatch.setitem(glyphs.FONTS, "gone", ("fontpkg_gone", "Gone.ttf"))
     assert "gone" not in glyphs.available_alphabets()
     with pytest.raises(ModuleNotFoundError, match="fontpkg_gone"):
-        load_fonts(["gone"])
+        load_alphabets(["gone"])
     monkeypatch.setattr(glyphs, "FONTS", {})
-    assert list(load_fonts()) == list(glyphs.SCHOOL)  # no font package at all
+    assert list(load_alphabets()) == list(glyphs.SCHOOL)  # no font package is installed
 
 
-def test_finished_folder_is_reused_and_replaced(tmp_path):
+def test_complete_set_is_reused_or_replaced(tmp_path):
     few = {"train": 3, "validation": 1, "test": 1, "alphabets": FEW}
     out = tmp_path / "set"
     assert generate(out, **few)
@@ -140,10 +141,10 @@ def test_finished_folder_is_reused_and_replaced(tmp_path):
     assert (out / "synthetic.json").stat().st_mtime_ns == stamp
     assert generate(out, **few | {"train": 4})
     assert len(list((out / "train").iterdir())) == 4
-    assert [p.name for p in tmp_path.iterdir()] == ["set"]  # nothing left aside
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]  # no temporary folder is left
 
 
-def test_foreign_folder_is_left_alone(tmp_path):
+def test_folder_of_other_files_is_not_touched(tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(FileExistsError, match="not a synthetic data set"):
         generate(tmp_path, train=1, validation=0, test=0, alphabets=FEW)
@@ -161,7 +162,7 @@ def test_thinning_keeps_lines_and_dots():
 
 
 def test_accents_are_written():
-    hand = replace(make_hand(np.random.default_rng(0), load_fonts(FEW)), title=False, fading=0)
+    hand = replace(make_hand(np.random.default_rng(0), load_alphabets(FEW)), title=False, fading=0)
     plain, accented = (
         render_name("ELEVE", replace(hand, accents=accents), np.random.default_rng(1)) for accents in (False, True)
     )
@@ -171,9 +172,23 @@ def test_accents_are_written():
 
 
 def test_every_alphabet_is_complete():
-    for name, alphabet in load_fonts().items():
+    for name, alphabet in load_alphabets().items():
         for character in glyphs.CHARACTERS:
             glyph = alphabet[character]
             assert sum(glyph.lengths) == len(glyph.points) > 1, (name, character)
             assert np.isfinite(glyph.points).all() and 0 < glyph.advance < 2
         assert 0.95 < np.ptp(alphabet["H"].points[:, 1]) < 1.05, name
+
+
+def test_command_line(tmp_path, capsys):
+    arguments = ["--out", str(tmp_path / "set"), "--train", "2", "--validation", "1", "--test", "1", "--seed", "5"]
+    assert main(arguments) == 0 and "set: 4 images rendered in" in capsys.readouterr().out
+    assert main(arguments) == 0 and "set: 4 images already there" in capsys.readouterr().out
+    generate(tmp_path / "same", train=2, validation=1, test=1, seed=5)
+    assert files_of(tmp_path / "set") == files_of(tmp_path / "same")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    assert main(["--out", str(tmp_path / "mine")]) == 2
+    assert "mine exists and is not a synthetic data set" in capsys.readouterr().err
+    assert main(["--out", str(tmp_path / "new"), "--train", "-1"]) == 2
+    assert "must not be negative" in capsys.readouterr().err and not (tmp_path / "new").exists()

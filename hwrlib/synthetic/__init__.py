@@ -1,6 +1,19 @@
-"""The embedded handwriting: letters as strokes, hands that write them, forms they write on, and the data set made of it."""
+"""The embedded handwriting: letters as strokes, hands that write them, school forms, and the data set made of them.
 
-from hwrlib.synthetic.dataset import Sample, generate, name_pools, plan
-from hwrlib.synthetic.hands import Hand, load_fonts, make_hand, render_name, to_label
+`python -m hwrlib.synthetic --out data/synthetic` renders the data set that the course uses by default.
+"""
 
-__all__ = ["Hand", "Sample", "generate", "load_fonts", "make_hand", "name_pools", "plan", "render_name", "to_label"]
+from hwrlib.synthetic.dataset import PlannedImage, generate, name_pools, plan
+from hwrlib.synthetic.hands import Hand, load_alphabets, make_hand, render_name, to_label
+
+__all__ = [
+    "Hand",
+    "PlannedImage",
+    "generate",
+    "load_alphabets",
+    "make_hand",
+    "name_pools",
+    "plan",
+    "render_name",
+    "to_label",
+]

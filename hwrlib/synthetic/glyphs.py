@@ -1,14 +1,14 @@
-"""Letters as pen strokes: fonts reduced to the lines a pen would follow, and a school alphabet drawn as lines.
+"""Letters as pen strokes: fonts reduced to the path of a pen, and a school alphabet drawn as strokes.
 
-A font describes a letter by its outline, a pen by its path. From the path a letter can be drawn with any pen, thin or
-thick, so every font is brought to that one form. The way there is a classic of image processing:
+A font describes a letter by its outline, a pen by its path. A path can be drawn with a pen of any width, so every font is
+converted to paths, by classic image processing:
 
-1. the font is printed large, all its characters on one strip;
-2. the strip is *thinned*: border pixels are peeled off until lines one pixel wide remain (the skeleton);
-3. the contour of the skeleton, once there and back along every line, is the path of the pen;
-4. it is smoothed, and scaled so that a capital is 1 high and stands on the line y = 0.
+1. All characters of the font are printed large on one strip.
+2. The strip is *thinned*: border pixels are removed until lines one pixel wide remain (the skeleton).
+3. The contour of the skeleton, which runs along every line and back, is the path of the pen.
+4. The path is smoothed, and scaled so that a capital has height 1 and stands on the line y = 0.
 
-The school alphabet has the letters that children write on French forms and fonts lack.
+The school alphabet adds letter shapes that children write on French forms and that the fonts lack.
 """
 
 import importlib.util
@@ -21,12 +21,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-'"
-CAPITAL = 40  # px, height of a printed capital: large enough for a clean skeleton, small enough to thin quickly
-CELL = 100  # px, side of a character's square on the strip
-ORIGIN = (25, 65)  # px, where in its square a character's base line begins
-PIXELS_PER_POINT = 5  # of a font's path: eight points to a capital's height
+CAPITAL = 40  # px, height of a printed capital: large enough for a clean skeleton, small enough for fast thinning
+CELL = 100  # px, side of each character's square on the strip
+ORIGIN = (25, 65)  # px, start of the baseline in a character's square
+PIXELS_PER_POINT = 5  # along a font's path: eight points per height of a capital
 
-# Alphabet name -> package that brings the font, file in it.
+# Name of the alphabet -> package with the font, and the file in it.
 FONTS = {
     "caveat": ("fontpkg_caveat", "Caveat[wght].ttf"),
     "dancing-script": ("fontpkg_dancing_script", "DancingScript[wght].ttf"),
@@ -36,35 +36,35 @@ FONTS = {
     "kalam": ("fontpkg_kalam", "Kalam-Light.ttf"),
     "shadows-into-light": ("fontpkg_shadows_into_light", "ShadowsIntoLight.ttf"),
 }
-SCHOOL = ("school-0", "school-1", "school-2", "school-3")  # variants of our own alphabet, always there
+SCHOOL = ("school-0", "school-1", "school-2", "school-3")  # variants of our own alphabet, always available
 
 
 class Glyph(NamedTuple):
-    """One character as pen strokes; a capital is 1 high, x runs right from the pen's start, y upwards."""
+    """One character as pen strokes, in heights of a capital; x points right from the start of the character, y up."""
 
-    points: np.ndarray  # (P, 2), the points of all strokes, one stroke after the other
-    lengths: tuple[int, ...]  # points of each stroke; they sum to P
-    advance: float  # from one character's start to the next one's
+    points: np.ndarray  # (P, 2), the points of all strokes, stroke by stroke
+    lengths: tuple[int, ...]  # number of points of each stroke; they sum to P
+    advance: float  # from the start of this character to the start of the next
 
 
 Alphabet = dict[str, Glyph]
 
 
 def available_alphabets() -> list[str]:
-    """Names of the alphabets whose packages are installed, in a fixed order."""
+    """Names of the alphabets that are installed, in a fixed order."""
     return [name for name in FONTS if _font_file(name)] + list(SCHOOL)
 
 
 @cache
 def load_alphabet(name: str) -> Alphabet:
-    """Bring one alphabet to strokes (a font takes about 50 ms, once a process).
+    """Load one alphabet as strokes (about 50 ms per font, once per process).
 
     Args:
         name: a key of `FONTS` or one of `SCHOOL`.
     Returns:
-        A Glyph for each of `CHARACTERS`.
+        A `Glyph` for each of `CHARACTERS`.
     Raises:
-        ValueError: the name is not known.
+        ValueError: there is no alphabet of this name.
         ModuleNotFoundError: the package with the font is not installed.
     """
     if name in SCHOOL:
@@ -74,8 +74,10 @@ def load_alphabet(name: str) -> Alphabet:
     path = _font_file(name)
     if path is None:
         package, file = FONTS[name]
-        raise ModuleNotFoundError(f"alphabet {name!r} needs {file!r} of package {package!r}: pip install the project's "
-                                  "dependencies, or leave it out of `alphabets`")
+        raise ModuleNotFoundError(
+            f"alphabet {name!r} needs {file!r} from the package {package!r}: install the project's "
+            "dependencies with pip, or remove it from `alphabets`"
+        )
     return _trace_font(path)
 
 
@@ -96,27 +98,27 @@ def _trace_font(path: Path) -> Alphabet:
     skeleton = thin((np.asarray(strip) > 127).astype(np.uint8))
     alphabet = {}
     for i, character in enumerate(CHARACTERS):
-        cell = np.ascontiguousarray(skeleton[:, i * CELL:(i + 1) * CELL])
+        cell = np.ascontiguousarray(skeleton[:, i * CELL : (i + 1) * CELL])
         contours, _ = cv2.findContours(cell, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         strokes = [(_smoothed(contour[:, 0]) - ORIGIN) / (CAPITAL, -CAPITAL) for contour in contours]
         alphabet[character] = _glyph(strokes, font.getlength(character) / CAPITAL)
-    height = alphabet["H"].points[:, 1]  # a skeleton is lower than its letter by the width of the font's strokes
+    height = alphabet["H"].points[:, 1]  # a skeleton is lower than its letter by the font's stroke width
     bottom, top = height.min(), height.max()
     return {c: g._replace(points=(g.points - (0, bottom)) / (1, top - bottom)) for c, g in alphabet.items()}
 
 
-# What surrounds a pixel that may be peeled off: 1 ink, -1 paper, 0 either. It lies on a straight edge or on a corner.
+# The neighbourhood of a pixel that may be removed, on a straight edge or at a corner: 1 is ink, -1 paper, 0 either.
 _EDGE = np.array([[-1, -1, -1], [0, 1, 0], [1, 1, 1]])
 _CORNER = np.array([[0, -1, -1], [1, 1, -1], [0, 1, 0]])
 
 
 def thin(ink: np.ndarray) -> np.ndarray:
-    """Peel ink down to lines one pixel wide: hit-or-miss thinning (Gonzalez & Woods, Digital Image Processing, ch. 9).
+    """Thin ink to lines one pixel wide, by hit-or-miss thinning (Gonzalez & Woods, Digital Image Processing, ch. 9).
 
     Args:
         ink: (H, W) uint8, 1 is ink.
     Returns:
-        (H, W) uint8, the skeleton, connected as the ink was.
+        (H, W) uint8, the skeleton, with the same connected components as the ink.
     """
     kernels = [np.rot90(kernel, turns).astype(np.int32) for turns in range(4) for kernel in (_EDGE, _CORNER)]
     before = -1
@@ -127,7 +129,7 @@ def thin(ink: np.ndarray) -> np.ndarray:
 
 
 def _smoothed(path: np.ndarray) -> np.ndarray:
-    """Take the pixel staircase out of a closed path (P, 2), thin out its points, and repeat the first at the end."""
+    """Smooth the pixel steps of a closed path (P, 2), keep every fifth point, and repeat the first point at the end."""
     smooth = sum(np.roll(path, shift, axis=0) for shift in range(-2, 3)) / 5
     return np.concatenate([smooth[::PIXELS_PER_POINT], smooth[:1]])
 
@@ -136,11 +138,11 @@ def _glyph(strokes: list[np.ndarray], advance: float) -> Glyph:
     return Glyph(np.concatenate(strokes), tuple(len(stroke) for stroke in strokes), advance)
 
 
-# The school alphabet. A point is two characters: x in 0-9, then y in 0-9 above the base line or a, b, c for 1, 2, 3
-# below it; a capital is 8 high, a small letter 5. Points of one stroke are separated by spaces, strokes by `|`. Strokes
-# are rounded off; a point written twice stays a corner. Most capitals have several forms: a round A, an E like an
-# epsilon, a G like a 6, an M like an H with a sagging bar, an H whose right stem starts late. Accents come last, with y
-# from the letter's top, the cedilla from the base line.
+# The school alphabet. A point is two characters: x in 0-9, then y in 0-9 above the baseline, or a, b, c for 1, 2, 3 below
+# it; a capital has height 8, a small letter 5. Points of a stroke are separated by spaces, strokes by `|`. Strokes are
+# rounded; a point given twice remains a corner. Most capitals have several forms: a round A, an E like an epsilon, a G
+# like a 6, an M like an H with a sagging bar, an H with a short right stem. Accents come last; their y starts at the top
+# of the letter, that of the cedilla at the baseline.
 _SCHOOL_FORMS = {
     "A": ("00 05 18 38 55 50|03 53", "00 28 28 50|13 43", "00 38 38 60|03 63", "00 06 28 47 50|04 44"),
     "B": ("08 00|08 38 57 55 34 04 04 44 53 51 40 00", "08 00|07 28 46 24 14 34 52 30 00",
@@ -191,7 +193,7 @@ _SCHOOL_FORMS = {
 
 
 def _school_glyph(character: str, variant: int) -> Glyph:
-    """One of the forms of a character, its corners cut twice (Chaikin 1974)."""
+    """One form of a character, its corners cut twice (Chaikin 1974)."""
     forms = _SCHOOL_FORMS[character]
     strokes = []
     for stroke in forms[variant % len(forms)].split("|"):
