@@ -189,8 +189,7 @@ def _write_split(
         image = render_name(each.text, hands[each.hand], rng)
         name = f"{split.upper()}_{each.number:05d}.jpg"
         _, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
-        with open(f"{folder}/{split}/{name}", "wb", buffering=0) as file:
-            file.write(data)
+        (folder / split / name).write_bytes(data)
         rows.append((name, to_label(each.text)))
     with open(folder / f"{split}.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
