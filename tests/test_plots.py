@@ -1,6 +1,8 @@
 """Figures: what stands where in them, and that each is small enough for a notebook."""
 
 import io
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -103,6 +105,12 @@ def test_every_figure_is_a_small_sharp_png(lines, history):
     for name, figure in figures.items():
         assert isinstance(figure, Figure) and figure.dpi >= 110, name
         assert 1_000 < len(png(figure)) < LARGEST, name
+
+
+def test_importing_the_figures_stays_light():
+    """torch and torchvision take seconds to import; only the figure of a batch needs them."""
+    code = "import sys, hwrlib.plots; sys.exit(bool({'torch', 'torchvision'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_a_full_page_of_noisy_lines_is_small_enough():
