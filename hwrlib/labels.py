@@ -36,25 +36,29 @@ def has_control(text: str) -> bool:
     return re.search(r"[\x00-\x1f\x7f-\x9f]", text) is not None
 
 
-def read_labels(
-    path: str | Path, *, filename_column: str = "FILENAME", text_column: str = "IDENTITY", group_column: str | None = None
-) -> pd.DataFrame:
-    """Read a table of labels as text: an empty cell is "", and NULL, NA or nan stay what was written.
+def read_labels(path: str | Path, *, filename_column: str = "FILENAME", text_column: str = "IDENTITY") -> pd.DataFrame:
+    """Read a table of labels as text: an empty cell is "", and NULL, NA or nan are what was written.
 
     Args:
         path: CSV or TSV; comma, semicolon or tab; UTF-8 (with or without BOM), UTF-16 with BOM, or cp1252/latin-1.
         filename_column: header of the column with the image's file name.
         text_column: header of the column with the text.
-        group_column: header of a column to keep beside them, which may be one of the two; none by default.
     Returns:
-        Columns FILENAME and IDENTITY, and GROUP if it was asked for; every cell a str, stripped, NFC.
+        Columns FILENAME and IDENTITY; every cell a str, stripped, NFC.
     Raises:
         ValueError: a column is missing, or the file is not a table.
     """
     columns = {"FILENAME": filename_column, "IDENTITY": text_column}
-    if group_column:
-        columns["GROUP"] = group_column
     return parse_labels(Path(path).read_bytes(), name=str(path), columns=columns)
+
+
+def read_header(data: bytes, *, name: str, columns: list[str]) -> list[str]:
+    """The headers of a table that must have these columns.
+
+    Raises:
+        ValueError: a column is missing, or the table is empty; the message names the table.
+    """
+    return _find_header(_decode(data), name, columns)[0]
 
 
 def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataFrame:
@@ -66,7 +70,7 @@ def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataF
         columns: name in the result -> header in the table.
     """
     text = _decode(data)
-    header, separator = _read_header(text, name, list(columns.values()))
+    header, separator = _find_header(text, name, list(columns.values()))
     places = [header.index(column) for column in columns.values()]
     rows = []
     # The csv module, not pandas: it distinguishes a row with too many cells (an unquoted comma) from a good one.
@@ -166,7 +170,7 @@ def _decode(data: bytes) -> str:
     return data.decode("latin-1")  # accepts any byte
 
 
-def _read_header(text: str, name: str, columns: list[str]) -> tuple[list[str], str]:
+def _find_header(text: str, name: str, columns: list[str]) -> tuple[list[str], str]:
     """The header's cells and the separator under which it holds the most of these columns, then the most cells."""
     line = next((line for line in text.splitlines() if line.strip()), None)
     if line is None:

@@ -84,9 +84,9 @@ def test_read_labels_keeps_text_that_pandas_would_treat_as_missing(tmp_path):
 def test_read_labels_separators_encodings_line_ends(tmp_path, encoding, separator, newline):
     lines = [["image", "texte", "main"], ["é.png", ' "Élan, à 3 €; ""là""" '.strip(), "NA"], [], ["b.png", "  où ", ""]]
     (tmp_path / "t.csv").write_bytes(newline.join(separator.join(line) for line in lines).encode(encoding))
-    table = read_labels(tmp_path / "t.csv", filename_column="image", text_column="texte", group_column="main")
-    assert table.values.tolist() == [["é.png", 'Élan, à 3 €; "là"', "NA"], ["b.png", "où", ""]]
-    assert list(table.columns) == ["FILENAME", "IDENTITY", "GROUP"]
+    table = read_labels(tmp_path / "t.csv", filename_column="image", text_column="texte")
+    assert table.values.tolist() == [["é.png", 'Élan, à 3 €; "là"'], ["b.png", "où"]]
+    assert list(table.columns) == ["FILENAME", "IDENTITY"]
 
 
 def test_read_labels_latin1_and_nfc(tmp_path):

@@ -4,8 +4,7 @@ import posixpath
 
 import pandas as pd
 
-from hwrlib import labels
-from hwrlib.labels import has_control, is_special, parse_labels
+from hwrlib.labels import has_control, is_special, parse_labels, read_header
 from hwrlib.sources.archives import Source, is_unsafe
 from hwrlib.sources.report import Counts
 
@@ -34,9 +33,8 @@ def column_headers(
         ValueError: a column is missing, or the table is empty.
     """
     required = [filename_column, text_column, *([group_column] if group_column else [])]
-    header, _ = labels._read_header(labels._decode(data), name, required)
     headers = {"FILENAME": filename_column, "IDENTITY": text_column}
-    for column in header:
+    for column in read_header(data, name=name, columns=required):
         if column and column not in headers.values():
             key = column
             while key in headers:
