@@ -236,13 +236,15 @@ class Checkpointer:
     def __enter__(self) -> Checkpointer:
         from torch.utils.tensorboard import SummaryWriter  # only training needs it, and its import takes a second
 
-        self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=len(self.training.losses))
+        place = len(self.training.losses)
+        self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=place) if self.is_main else None
         self.interrupt.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.interrupt.__exit__(*error)
-        self.board.close()
+        if self.board is not None:
+            self.board.close()
 
     def restore(self) -> None:
         """Continue from the run's saved state, if there is one.

@@ -133,12 +133,10 @@ class TrainConfig:
             FileNotFoundError: there is no such file.
             ValueError: the file is not such a mapping, or a name or value is rejected; the message names the file.
         """
+        values = read_yaml(path) if path else {}
         try:
-            values = (yaml.safe_load(Path(path).read_text(encoding="utf-8")) if path else None) or {}
-            if not isinstance(values, dict):
-                raise ValueError("the file must hold `name: value` lines")
             return cls.from_dict(values | {name: value for name, value in changes.items() if value is not None})
-        except (ValueError, yaml.YAMLError) as error:
+        except ValueError as error:
             raise ValueError(f"{path or 'parameters'}: {error}") from error
 
     @classmethod
@@ -163,6 +161,24 @@ class TrainConfig:
             if not field.metadata["may_change"]
             and (ours := getattr(self, field.name)) != (theirs := getattr(other, field.name))
         ]
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The `name: value` lines of a YAML file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds something else; the message names it.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such recipe; those of the course are in notebooks/params/")
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: the file must hold `name: value` lines")
+    return values
 
 
 def _fault(config: TrainConfig, field: dataclasses.Field) -> str | None:

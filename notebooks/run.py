@@ -24,7 +24,7 @@ import papermill
 import yaml
 
 from hwrlib import ROOT, plots
-from hwrlib.config import TrainConfig
+from hwrlib.config import TrainConfig, read_yaml
 from hwrlib.files import atomic_write
 from hwrlib.images import to_grey
 from hwrlib.progress import duration
@@ -150,11 +150,9 @@ def course_values(data: str | None, params: str | None, run_dir: Path) -> dict[s
         data: the data set; by default the file's `data`, or the embedded one.
         params: the file; by default none.
     Raises:
-        ValueError: the file holds no `name: value` lines.
+        FileNotFoundError, ValueError: as `hwrlib.config.read_yaml`.
     """
-    values = (yaml.safe_load(Path(params).read_text(encoding="utf-8")) if params else None) or {}
-    if not isinstance(values, dict):
-        raise ValueError(f"{params}: the file must hold `name: value` lines")
+    values = read_yaml(params) if params else {}
     data = data or values.get("data") or TrainConfig().data
     return {
         **values,
@@ -203,7 +201,8 @@ def main() -> int:
         run_course({**values, "resume": arguments.resume}, run_dir)
         print(summary(run_dir, ROOT / values["data"]))
     except (ValueError, FileNotFoundError) as error:
-        print(f"{arguments.params or 'parameters'}: {error}", file=sys.stderr)
+        source = f"{arguments.params}: " if arguments.params and arguments.params not in str(error) else ""
+        print(f"error: {source}{error}", file=sys.stderr)
         return 2
     except papermill.PapermillExecutionError as error:
         print(f"{error.ename}: {error.evalue}\nThe notebooks as far as they got are in {run_dir}.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What the benchmark gives Calamari and takes from it; programs that stand in for Calamari's answer."""
+"""What the benchmark passes to Calamari and what it makes of the answer; small programs stand in for Calamari."""
 
 import json
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks import plain
 from benchmarks.accuracy import time_to_accuracy
 from benchmarks.calamari import Calamari
 from benchmarks.reading import reading_throughput
@@ -34,7 +35,7 @@ for image in map(pathlib.Path, glob.glob(given["--data.images"])):
 
 @pytest.fixture
 def environment(tmp_path) -> Path:
-    """A folder with the programs of Calamari's virtual environment, which write down and answer what is known."""
+    """A folder with the programs of Calamari's virtual environment, which record their input and give known answers."""
     programs = tmp_path / "environment" / "bin"
     programs.mkdir(parents=True)
     for name, code in (("python", TRAIN), ("calamari-predict", PREDICT)):
@@ -43,7 +44,7 @@ def environment(tmp_path) -> Path:
     return programs.parent
 
 
-def test_calamari_is_given_the_lines_with_a_text_and_its_own_are_scored(environment, write_split, tmp_path):
+def test_calamari_gets_the_labelled_lines_and_its_readings_are_scored(environment, write_split, tmp_path):
     for split in ("train", "validation"):
         write_split(tmp_path / "set", split, ["LA", "LEO", "EMPTY", "ZOE", ""])
     calamari = Calamari(environment, tmp_path / "set", tmp_path / "work")
@@ -52,24 +53,27 @@ def test_calamari_is_given_the_lines_with_a_text_and_its_own_are_scored(environm
     assert seen == {"TRAIN_000.png": "LA", "TRAIN_001.png": "LEO", "TRAIN_003.png": "ZOE"}
     assert calamari.read(calamari.validation.paths) == ["LA", "ANNE", "LA"]
     assert calamari.validation_cer() == score(["LA", "LEO", "ZOE"], ["LA", "ANNE", "LA"]).cer
-    assert [path.name for path in (tmp_path / "work").iterdir()] == ["seen.json"]   # the links are gone
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["seen.json"]  # the links are gone
 
 
-def test_an_environment_without_calamari_says_how_to_make_it(drawn_set, tmp_path):
-    with pytest.raises(FileNotFoundError, match="none: no Calamari there; .*none/bin/pip install calamari-ocr"):
+def test_an_environment_without_calamari_is_rejected_with_the_command_to_make_it(drawn_set, tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match="none: Calamari is not installed there; .*none/bin/pip install calamari-ocr"
+    ):
         Calamari(tmp_path / "none", drawn_set, tmp_path / "work")
 
 
-def test_what_calamari_complains_of_is_told(environment, drawn_set, tmp_path):
+def test_an_error_of_calamari_is_passed_on(environment, drawn_set, tmp_path):
     (environment / "bin" / "python").write_text("#!/bin/sh\necho no such option >&2\nexit 2\n", encoding="utf-8")
     with pytest.raises(RuntimeError, match="no such option"):
         Calamari(environment, drawn_set, tmp_path / "work").train_for(1)
 
 
-def test_calamari_stands_beside_the_others(environment, tiny, drawn_set, tmp_path):
+def test_calamari_is_one_of_the_compared_systems(environment, tiny, drawn_set, tmp_path, monkeypatch):
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(yaml.safe_dump(tiny(epochs=1).as_dict()), encoding="utf-8")
     calamari = Calamari(environment, drawn_set, tmp_path / "work")
+    monkeypatch.setattr(plain, "BATCH", 2)
     accuracy = time_to_accuracy(str(drawn_set), [str(recipe)], tmp_path / "runs", calamari)
     assert set(accuracy["curves"]) == {"tiny", "plain loop", "Calamari"}
     assert accuracy["seconds to validation CER"]["10%"].keys() == {"hwrlib", "plain loop", "Calamari"}
