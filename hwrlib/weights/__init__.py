@@ -2,4 +2,4 @@
 
 from pathlib import Path
 
-SHIPPED = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.pth"))}   # by name: the checkpoints
+SHIPPED = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.pth"))}  # by name: the checkpoints
