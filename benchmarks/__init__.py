@@ -1,1 +1,1 @@
-"""How fast the package is on this machine, against a plain PyTorch loop and what the machine can do: `make bench`."""
+"""How fast the package is on this machine, compared with a plain PyTorch loop and the machine's limits: `make bench`."""

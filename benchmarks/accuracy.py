@@ -1,4 +1,4 @@
-"""Time to accuracy: seconds of training until the validation CER falls to a mark."""
+"""Time to accuracy: seconds of training until the validation CER reaches a target."""
 
 from pathlib import Path
 from typing import Any
@@ -8,23 +8,23 @@ from benchmarks.plain import PlainTraining
 from hwrlib.config import TrainConfig
 from hwrlib.train import fit
 
-MARKS = (0.10, 0.05, 0.04)    # validation CER
+TARGETS = (0.10, 0.05, 0.04)  # validation CER
 
 
-def time_to_accuracy(data: str, recipes: list[str], work: Path, calamari: Calamari | None = None) -> dict[str, Any]:
-    """Train by each recipe, and by the plain loop and by Calamari for as long as the longest took.
+def time_to_accuracy(data: str | Path, recipes: list[str], work: Path, calamari: Calamari | None = None) -> dict[str, Any]:
+    """Train with each recipe, and with the plain loop and Calamari for as long as the longest recipe took.
 
     Args:
-        data: a set.
-        recipes: parameter files; each is made for its length, since the learning rate falls to zero at its end.
+        data: a data set.
+        recipes: YAML files, each trained to its end, where its learning rate falls to zero.
         work: a folder for the runs.
-        calamari: Calamari OCR; left out by default.
+        calamari: Calamari OCR to compare with, if any.
     Returns:
-        For each training its curve, pairs of (seconds of training, validation CER); for each mark the least seconds.
+        For each training its curve, pairs of (seconds of training, validation CER); for each target the fewest seconds.
     """
     curves: dict[str, list[tuple[float, float]]] = {}
     for recipe in recipes:
-        config = TrainConfig.from_dict({**TrainConfig.from_yaml(recipe).as_dict(), "data": data})
+        config = TrainConfig.from_yaml(recipe, data=str(data))
         history = fit(config, work / Path(recipe).stem).history
         curves[Path(recipe).stem] = list(zip(history["seconds"].cumsum(), history["validation_cer"]))
     ours = [point for curve in curves.values() for point in curve]
@@ -33,9 +33,13 @@ def time_to_accuracy(data: str, recipes: list[str], work: Path, calamari: Calama
         seconds = other.train_for(max(seconds for seconds, _ in ours))
         curves[name] = [(seconds, other.validation_cer())]
     ways = {"hwrlib": ours, **{name: curves[name] for name in others}}
-    return {"curves": curves, "seconds to validation CER": {
-        f"{mark:.0%}": {name: _first(mark, points) for name, points in ways.items()} for mark in MARKS}}
+    return {
+        "curves": curves,
+        "seconds to validation CER": {
+            f"{target:.0%}": {name: _first(target, points) for name, points in ways.items()} for target in TARGETS
+        },
+    }
 
 
-def _first(mark: float, points: list[tuple[float, float]]) -> float | None:
-    return min((seconds for seconds, cer in points if cer <= mark), default=None)
+def _first(target: float, points: list[tuple[float, float]]) -> float | None:
+    return min((seconds for seconds, cer in points if cer <= target), default=None)

@@ -1,10 +1,10 @@
-"""Calamari OCR, which is trained from scratch as this package is, in a virtual environment of its own (Python 3.11 at most):
+"""Calamari OCR, which is trained from scratch like this package, in its own virtual environment (Python 3.11 or older):
 
     python3.11 -m venv ~/calamari && ~/calamari/bin/pip install calamari-ocr==2.3.1
     python -m benchmarks --only reading accuracy --calamari ~/calamari
 
-It trains its default network with its default settings, on the processor. What a training needs once, its start and the
-normalising of all images, is not counted, nor is it for ours; nor is the first step, in which TensorFlow builds its graph.
+It trains its default network with its default settings, on the CPU. Start-up and the normalisation of all images are not
+counted, as for ours; neither is the first step, in which TensorFlow builds its graph.
 """
 
 import subprocess
@@ -16,7 +16,7 @@ from benchmarks.measure import alternate
 from benchmarks.plain import PlainDataset
 from hwrlib.metrics import score
 
-# As calamari-train, which knows epochs but no seconds, and whose model would be half written if it were killed.
+# Like calamari-train, which can stop after epochs but not after seconds; killing it could leave half a model.
 TRAIN = """
 import sys, time
 from calamari_ocr.scripts.train import parse_args
@@ -34,53 +34,73 @@ clock, params = Clock(), parse_args(sys.argv[2:])
 params.scenario.cls().create_trainer(params).train(callbacks=[clock])
 print(clock.seconds)"""
 
-ENDLESS = 10**9   # images an epoch: Calamari validates and saves at the end of an epoch only, which is when the time is up
+ENDLESS = 10**9  # images per epoch: Calamari validates and saves only at the end of an epoch, here when the time is up
 
 
 class Calamari:
-    """Calamari's training and reading, as `benchmarks.plain.PlainTraining` for the plain loop.
+    """Calamari's training and reading, with the interface of `benchmarks.plain.PlainTraining`.
 
     Args:
         environment: folder of the virtual environment.
-        data: a set.
+        data: a data set.
         work: a folder for the model and for links to images.
     Raises:
-        FileNotFoundError: the environment has no Calamari.
+        FileNotFoundError: Calamari is not installed in the environment.
     """
 
     def __init__(self, environment: str | Path, data: str | Path, work: Path):
         self.programs, self.work = Path(environment).expanduser() / "bin", work.resolve()
         if not (self.programs / "calamari-predict").is_file():
-            raise FileNotFoundError(f"{environment}: no Calamari there; make it by python3.11 -m venv {environment} && "
-                                    f"{environment}/bin/pip install calamari-ocr==2.3.1")
+            raise FileNotFoundError(
+                f"{environment}: Calamari is not installed there; run python3.11 -m venv {environment} && "
+                f"{environment}/bin/pip install calamari-ocr==2.3.1"
+            )
         self.lines, self.validation = PlainDataset(data, "train"), PlainDataset(data, "validation")
         self.work.mkdir(parents=True, exist_ok=True)
 
     def train_for(self, seconds: float) -> float:
-        """Train anew until the time is up; returns the seconds it took."""
-        few = slice(16)   # one batch: Calamari insists on a validation, which nothing hangs on here
+        """Train from scratch until the time is up; returns the seconds that it took."""
+        few = slice(16)  # one batch: Calamari requires a validation split, whose result is not used here
         with TemporaryDirectory(dir=self.work) as train, TemporaryDirectory(dir=self.work) as validation:
             printed = self._run(
-                "python", "-c", TRAIN, seconds, "--trainer.output_dir", self.work / "model",
-                "--trainer.epochs", 1, "--trainer.samples_per_epoch", ENDLESS,
-                "--train.images", *lay_out(Path(train), self.lines.paths, self.lines.texts),
-                "--val.images", *lay_out(Path(validation), self.validation.paths[few], self.validation.texts[few]))
+                "python",
+                "-c",
+                TRAIN,
+                seconds,
+                "--trainer.output_dir",
+                self.work / "model",
+                "--trainer.epochs",
+                1,
+                "--trainer.samples_per_epoch",
+                ENDLESS,
+                "--train.images",
+                *lay_out(Path(train), self.lines.paths, self.lines.texts),
+                "--val.images",
+                *lay_out(Path(validation), self.validation.paths[few], self.validation.texts[few]),
+            )
         return float(printed.split()[-1])
 
     def read(self, paths: list[Path]) -> list[str]:
-        """The texts of image files, with the model that was trained last."""
+        """The texts of image files, read with the model that was trained last."""
         with TemporaryDirectory(dir=self.work) as folder:
-            self._run("calamari-predict", "--checkpoint", self.work / "model" / "best.ckpt", "--verbose", False,
-                      "--data.images", *lay_out(Path(folder), paths))
+            self._run(
+                "calamari-predict",
+                "--checkpoint",
+                self.work / "model" / "best.ckpt",
+                "--verbose",
+                False,
+                "--data.images",
+                *lay_out(Path(folder), paths),
+            )
             return [Path(folder, f"{number:06d}.pred.txt").read_text(encoding="utf-8") for number in range(len(paths))]
 
     def validation_cer(self) -> float:
-        """Over the validation split."""
+        """CER on the validation split."""
         return score(self.validation.texts, self.read(self.validation.paths)).cer
 
     def images_per_second(self, paths: list[Path]) -> float:
-        """From image files to text, without the start: what all these take longer than an eighth of them."""
-        few = paths[:max(len(paths) // 8, 1)]
+        """From image files to text, without start-up: all images timed against an eighth of them."""
+        few = paths[: max(len(paths) // 8, 1)]
         seconds = alternate({"few": lambda: self.read(few), "all": lambda: self.read(paths)}, repeats=3)
         return (len(paths) - len(few)) / (seconds["all"] - seconds["few"])
 
@@ -92,14 +112,14 @@ class Calamari:
 
 
 def lay_out(folder: Path, paths: list[Path], texts: Sequence[str] = ()) -> list[str]:
-    """Links to images, numbered, and their texts beside them.
+    """Create numbered links to images, with their texts beside them.
 
     Args:
-        folder: an empty one.
+        folder: an empty folder.
         paths: image files.
-        texts: of each image; none to read them.
+        texts: one per image, or none.
     Returns:
-        Patterns that together name the links.
+        Glob patterns that match the links.
     """
     for number, path in enumerate(paths):
         Path(folder, f"{number:06d}{path.suffix}").symlink_to(path.resolve())

@@ -1,4 +1,4 @@
-"""Timing that a busy machine does not mislead: medians of alternating repeats, and what the machine itself can do."""
+"""Timing on a busy machine: medians of alternating repeats, and the limits of the machine itself."""
 
 import os
 import platform
@@ -14,11 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from hwrlib.model import has_fast_bf16
+
 
 def alternate(ways: dict[str, Callable[[], Any]], repeats: int = 5) -> dict[str, float]:
-    """Seconds of each way, the median of ``repeats`` runs, A B A B …, after one of each that does not count.
+    """Time several pieces of work in turn, A B A B ..., after a warm-up of each that is not counted.
 
-    A machine that slows down half way slows all ways alike, so their ratios hold.
+    If other work slows the machine down halfway, all of them become slower alike, and their ratios still hold.
+
+    Args:
+        ways: functions by name.
+        repeats: timed runs of each.
+    Returns:
+        The median of each in seconds.
     """
     times: dict[str, list[float]] = {name: [] for name in ways}
     for repeat in range(repeats + 1):
@@ -30,13 +38,23 @@ def alternate(ways: dict[str, Callable[[], Any]], repeats: int = 5) -> dict[str,
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def synchronise() -> None:
+    """Wait until the GPU, if there is one, has finished its work."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def describe_machine() -> dict[str, Any]:
     """The processor, its cores, memory, GPU, and the versions that decide speed."""
-    return {"processor": _processor(), "cores": os.cpu_count(), "torch threads": torch.get_num_threads(),
-            "memory GiB": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-            "python": platform.python_version(),
-            **{name: _version(name) for name in ("torch", "onnxruntime", "numpy", "opencv-python-headless", "pillow")}}
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "torch threads": torch.get_num_threads(),
+        "memory GiB": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in ("torch", "onnxruntime", "numpy", "opencv-python-headless", "pillow")},
+    }
 
 
 def _processor() -> str:
@@ -54,25 +72,31 @@ def _version(package: str) -> str | None:
         return None
 
 
-def machine_limits() -> dict[str, float]:
-    """What one large matrix product and one large copy reach: GFLOP/s in 32 and 16 bits, GB/s."""
-    size = 2048
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+def machine_limits(size: int = 2048, copied: int = 2**26) -> dict[str, float]:
+    """What a large matrix product and a large copy reach.
+
+    Args:
+        size: rows and columns of the matrices.
+        copied: numbers that are copied, 4 bytes each.
+    Returns:
+        GFLOP/s in 32 bits, and in 16 if the hardware multiplies these fast: emulated, one product can take minutes; GB/s.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     wide = torch.randn(size, size, device=device)
-    narrow, target = wide.bfloat16(), torch.empty(2**26, device=device)
-    source = torch.ones_like(target)
+    source, target = torch.ones(copied, device=device), torch.empty(copied, device=device)
+    ways = {"fp32": lambda: wide @ wide, "copy": lambda: target.copy_(source)}
+    if has_fast_bf16(device):
+        narrow = wide.bfloat16()
+        ways["bf16"] = lambda: narrow @ narrow
+    seconds = alternate({name: lambda way=way: (way(), synchronise()) for name, way in ways.items()})
+    copy = seconds.pop("copy")
+    return {
+        **{f"matrix product {name}, GFLOP/s": 2 * size**3 / time / 1e9 for name, time in seconds.items()},
+        "copy, GB/s": 2 * source.nbytes / copy / 1e9,
+    }
 
-    def finished(work: Callable) -> Callable:
-        return lambda: (work(), torch.cuda.synchronize() if device == "cuda" else None)
 
-    seconds = alternate({"fp32": finished(lambda: wide @ wide), "bf16": finished(lambda: narrow @ narrow),
-                         "copy": finished(lambda: target.copy_(source))})
-    return {"matrix product fp32, GFLOP/s": 2 * size**3 / seconds["fp32"] / 1e9,
-            "matrix product bf16, GFLOP/s": 2 * size**3 / seconds["bf16"] / 1e9,
-            "copy, GB/s": 2 * source.nbytes / seconds["copy"] / 1e9}
-
-
-# On Linux not getrusage, which counts what the parent held before the child became another program.
+# Not getrusage on Linux: it includes what the parent process held when the child was started.
 REPORT = """
 import pathlib, re, resource, sys
 seconds, status = time.perf_counter() - began, pathlib.Path("/proc/self/status")
@@ -82,21 +106,28 @@ print(seconds, peak / 2**20)"""
 
 
 def in_fresh_python(code: str, *arguments: object) -> tuple[float, float]:
-    """Run ``code``, which sets ``began``, in a Python of its own (``sys.argv[1:]`` are the arguments).
+    """Run code in a Python process of its own.
 
+    Args:
+        code: sets the variable `began` when the timed work starts.
+        arguments: its `sys.argv[1:]`.
     Returns:
-        Seconds since ``began``, and the peak memory of the process in MiB.
+        Seconds since `began`, and the peak memory of the process in MiB.
     Raises:
         RuntimeError: the code failed; the message is the end of what it printed.
     """
-    done = subprocess.run([sys.executable, "-c", code + REPORT, *map(str, arguments)], capture_output=True, text=True,
-                          env={**os.environ, "TQDM_DISABLE": "1"})
+    done = subprocess.run(
+        [sys.executable, "-c", code + REPORT, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TQDM_DISABLE": "1"},
+    )
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     seconds, peak = done.stdout.split()[-2:]
     return float(seconds), float(peak)
 
 
-def percentile(seconds: list[float], share: float) -> float:
-    """Of a list of seconds, in milliseconds."""
-    return float(np.percentile(seconds, share) * 1000)
+def percentile(seconds: list[float], percent: float) -> float:
+    """A percentile of a list of seconds, in milliseconds."""
+    return float(np.percentile(seconds, percent) * 1000)

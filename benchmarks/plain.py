@@ -1,7 +1,7 @@
-"""What the package is measured against: the original design in the loop that most tutorials write.
+"""What the package is compared with: the original design in the loop that most tutorials write.
 
-The model is ``CRNN.baseline()``; images are decoded by PIL in the DataLoader, anew in every epoch, and squashed to
-64 x 256; fp32, Adam, no schedule, no averaging, 32 images a batch. Reading takes image after image.
+The model is the `baseline` architecture. PIL decodes the images in the DataLoader, again in every epoch, and squashes
+them to 64 x 256; fp32, Adam, no schedule, no averaging, 32 images per batch. Images are read one by one.
 """
 
 import time
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.measure import synchronise
 from hwrlib.charset import Charset
 from hwrlib.labels import is_special, read_labels
 from hwrlib.metrics import score
@@ -29,7 +30,7 @@ def to_tensor(path: str | Path) -> torch.Tensor:
 
 
 class PlainDataset(Dataset):
-    """Image files and texts of a split, special labels left out."""
+    """Image files and texts of a split, without special labels."""
 
     def __init__(self, folder: str | Path, split: str):
         table = read_labels(Path(folder) / f"{split}.csv")
@@ -60,7 +61,7 @@ class PlainTraining:
         self.charset = Charset.from_texts(data.texts)
         torch.manual_seed(0)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = CRNN.baseline(len(self.charset)).to(self.device)
+        self.model = CRNN(len(self.charset), architecture="baseline").to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-4)
 
     def steps(self, count: int) -> None:
@@ -69,15 +70,18 @@ class PlainTraining:
         widths = torch.full((BATCH,), WIDTH, device=self.device)
         for images, texts in islice(self.batches, count):
             targets = [torch.tensor(self.charset.encode(text)) for text in texts]
-            loss = F.ctc_loss(self.model(images.to(self.device), widths), torch.cat(targets).to(self.device),
-                              self.model.output_lengths(widths), torch.tensor([len(target) for target in targets]),
-                              zero_infinity=True)
+            output = self.model(images.to(self.device), widths)
+            lengths = torch.tensor([len(target) for target in targets])
+            loss = F.ctc_loss(
+                output.log_probs, torch.cat(targets).to(self.device), output.input_lengths, lengths, zero_infinity=True
+            )
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
+        synchronise()
 
     def train_for(self, seconds: float) -> float:
-        """Train until the time is up; returns the seconds it took."""
+        """Train until the time is up; returns the seconds that it took."""
         began = time.perf_counter()
         while time.perf_counter() - began < seconds:
             self.steps(1)
@@ -88,10 +92,10 @@ class PlainTraining:
         """The text of one image file."""
         self.model.eval()
         image, width = to_tensor(path)[None].to(self.device), torch.tensor([WIDTH], device=self.device)
-        best = self.model(image, width).argmax(-1)[:, 0]
+        best = self.model(image, width).log_probs.argmax(-1)[:, 0]
         return self.charset.decode([int(index) for index in torch.unique_consecutive(best) if index])
 
     def validation_cer(self) -> float:
-        """Over every fourth line of the validation split, which is enough to see whether it reads at all."""
+        """CER on every fourth line of the validation split, which is enough to see whether the model reads at all."""
         chosen = range(0, len(self.validation), 4)
         return score([self.validation.texts[i] for i in chosen], [self.read(self.validation.paths[i]) for i in chosen]).cer

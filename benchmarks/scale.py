@@ -1,4 +1,4 @@
-"""Whether speed and memory stay the same when a set grows: caching, training, reading, preparing."""
+"""Whether speed and memory stay the same when a data set grows: caching, training, reading, preparing."""
 
 import zipfile
 from itertools import cycle, islice
@@ -10,8 +10,8 @@ import pandas as pd
 from benchmarks.measure import in_fresh_python
 from hwrlib.labels import read_labels
 
-STEPS = 100           # of training, at each size
-MOST_READ = 100_000   # larger sets are not read: that memory does not grow shows before
+TRAINED = 1600  # images to train on, at each size
+MOST_READ = 100_000  # larger sets are not read: smaller ones already show whether memory grows
 
 CACHE = """
 import sys, time
@@ -24,15 +24,20 @@ import sys, time
 from hwrlib.charset import Charset
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset, train_loader
-from hwrlib.train import _train_step, start
+from hwrlib.state import start
+from hwrlib.train import train_step
 lines = LineDataset(sys.argv[1], "train")
 charset = Charset.from_texts(lines.texts)
 loader = train_loader(lines, charset, batch_size=16)
 training = start(TrainConfig(), charset, len(loader))
 loader = training.accelerator.prepare(loader)
-began = time.perf_counter()
-for _, batch in zip(range(int(sys.argv[2])), loader):
-    _train_step(training, batch)"""
+began, left = time.perf_counter(), int(sys.argv[2])
+while left > 0:
+    for batch in loader:
+        train_step(training, batch)
+        left -= len(batch.texts)
+        if left <= 0:
+            break"""
 
 READ = """
 import sys, time
@@ -48,20 +53,22 @@ began = time.perf_counter()
 prepare_kaggle(sys.argv[1], sys.argv[2])"""
 
 
-def scale(data: str, sizes: list[int], work: Path) -> list[dict[str, Any]]:
-    """For each size: images/s and peak MiB of caching, of some steps of training, of reading a folder, of preparing.
+def scale(data: str | Path, sizes: list[int], work: Path) -> list[dict[str, Any]]:
+    """Measure data sets of several sizes.
 
     Args:
-        data: a set whose training images are repeated.
-        sizes: images.
-        work: an empty folder for the sets; a few GB for the largest.
+        data: a data set whose training images are repeated.
+        sizes: numbers of images.
+        work: an empty folder on the same disk; the largest set takes a few GB.
+    Returns:
+        For each size images per second and peak memory in MiB of caching, training, reading a folder, and preparing.
     """
     rows = []
     for size in sizes:
         folder = _repeated(Path(data), size, work / f"set_{size}")
         row: dict[str, Any] = {"images": size}
         row |= _timed("cache", size, CACHE, folder)
-        row |= _timed("train", 16 * STEPS, TRAIN, folder, STEPS)
+        row |= _timed("train", TRAINED, TRAIN, folder, TRAINED)
         if size <= MOST_READ:
             row |= _timed("read", size, READ, folder / "train", size)
         archive = _kaggle_archive(folder, work / f"kaggle_{size}.zip")
@@ -76,7 +83,7 @@ def _timed(name: str, images: int, code: str, *arguments: object) -> dict[str, f
 
 
 def _repeated(data: Path, size: int, folder: Path) -> Path:
-    """A set whose training split has ``size`` images: those of ``data`` again and again, by hard links."""
+    """A data set whose training split has so many images: those of `data`, repeated, as hard links."""
     labels = read_labels(data / "train.csv")
     rows = list(islice(cycle(labels[["FILENAME", "IDENTITY"]].itertuples(index=False)), size))
     (folder / "train").mkdir(parents=True)
@@ -88,7 +95,7 @@ def _repeated(data: Path, size: int, folder: Path) -> Path:
 
 
 def _kaggle_archive(folder: Path, path: Path) -> Path:
-    """The same images as an archive laid out as Kaggle's, a tenth of them each for validation and test."""
+    """The same images as an archive like Kaggle's, a tenth of them each for validation and test."""
     table = read_labels(folder / "train.csv")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for number, split in enumerate(("train", "validation", "test")):
