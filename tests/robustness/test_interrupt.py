@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -11,6 +12,8 @@ from test_resume import assert_same_end
 from hwrlib import train
 from hwrlib.interrupt import InterruptLater
 from hwrlib.train import fit
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT to the own process")
 
 
 def test_an_interrupted_training_is_saved_and_ends_the_same(tiny, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from hwrlib import Recognizer
 from hwrlib.checkpoint import load_model
 from hwrlib.data import LineDataset
 from hwrlib.images import Normalisation
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs processes that are forked")
 
 KILLS = int(os.environ.get("KILLS", 7))  # of each job; `make soak` uses more
 

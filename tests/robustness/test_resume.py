@@ -105,6 +105,7 @@ def assert_same_end(a: Path, b: Path, epochs: int) -> None:
     assert (a / "losses.csv").read_bytes() == (b / "losses.csv").read_bytes()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_killed_twice_and_resumed_it_ends_the_same(config, undisturbed, tmp_path):
     killed = tmp_path / "killed"
     for epoch, batch, moment in ((0, 4, "after"), (1, 6, "before")):
