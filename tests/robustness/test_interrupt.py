@@ -16,6 +16,14 @@ from hwrlib.train import fit
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT to the own process")
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Shells start background processes with interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interrupted_training_is_saved_and_ends_the_same(tiny, tmp_path, monkeypatch):
     config = tiny(epochs=2, augment=1.0, dropout=0.2)
     undisturbed = fit(config, tmp_path / "undisturbed")
@@ -53,7 +61,7 @@ def test_the_stop_button_saves_and_leaves_the_kernel_usable(tiny, tmp_path):
     try:
 
         def run(code: str, interrupt: bool = False) -> dict:
-            asked = client.execute(code)
+            asked = client.execute(code, stop_on_error=False)  # else the kernel may abort the next request, too
             deadline = time.monotonic() + 120
             while interrupt and not (tmp_path / "run" / "epoch_2_model_checkpoint.pth").exists():
                 assert time.monotonic() < deadline, "the training in the kernel did not reach epoch 2"
