@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
+import cv2
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
@@ -19,7 +20,7 @@ from tqdm.auto import tqdm
 from hwrlib.files import atomic_write, with_remedy
 from hwrlib.images import Normalisation, normalise
 
-VERSION = 2  # raised whenever the same images give other ink
+VERSION = 3  # raised whenever the same images give other ink
 LINES_PER_WORKER = 2000  # another process that builds the cache must be worth its start
 
 
@@ -63,8 +64,12 @@ class InkCache:
         with with_remedy(index_path.parent):
             index_path.parent.mkdir(exist_ok=True)
         partial_path = self._path.with_suffix(f".{uuid4().hex}.partial")
-        with with_remedy(self._path), open(partial_path, "wb") as file:
-            widths, broken = _write_ink(file, images, normalisation)
+        try:
+            with with_remedy(self._path), open(partial_path, "wb") as file:
+                widths, broken = _write_ink(file, images, normalisation)
+        except OSError:
+            partial_path.unlink(missing_ok=True)
+            raise
         try:
             os.replace(partial_path, self._path)
             with atomic_write(index_path) as file:
@@ -84,13 +89,18 @@ def _write_ink(file, images: Sequence[Path], normalisation: Normalisation) -> tu
     workers = min(os.cpu_count() or 1, len(images) // LINES_PER_WORKER)
     chunks = DataLoader(_Normalised(images, normalisation), batch_size=32, num_workers=workers, collate_fn=list)
     quiet = True if os.environ.get("TQDM_DISABLE") else None  # the notebook's bar ignores the variable
-    for i, line in enumerate(chain.from_iterable(tqdm(chunks, desc="caching lines", leave=False, disable=quiet))):
-        if isinstance(line, str):
-            broken[i] = line
-            widths.append(0)
-        else:
-            file.write(line.tobytes())
-            widths.append(line.shape[1])
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the workers inherit it; each core has one
+    try:
+        for i, line in enumerate(chain.from_iterable(tqdm(chunks, desc="caching lines", leave=False, disable=quiet))):
+            if isinstance(line, str):
+                broken[i] = line
+                widths.append(0)
+            else:
+                file.write(line.tobytes())
+                widths.append(line.shape[1])
+    finally:
+        cv2.setNumThreads(threads)
     file.flush()
     os.fsync(file.fileno())
     return widths, broken

@@ -22,6 +22,8 @@ class Charset:
     def __init__(self, characters: str):
         if not characters:
             raise ValueError("a charset needs at least one character; are all labels empty?")
+        if characters != unicodedata.normalize("NFC", characters):
+            raise ValueError(f"{characters!r} has decomposed characters; write é as one character (NFC)")
         doubled = sorted({c for c in characters if characters.count(c) > 1})
         if doubled:
             raise ValueError(f"characters that occur twice in the charset: {doubled}")

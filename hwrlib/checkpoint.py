@@ -231,11 +231,11 @@ class Checkpointer:
         self.training, self.folder = training, folder
         self.saved_at, self.interrupt = time.monotonic(), InterruptLater()
         self.is_main = training.accelerator.is_main_process
-        self._write("config.json", json.dumps(training.config.as_dict(), indent=2))
 
     def __enter__(self) -> Checkpointer:
         from torch.utils.tensorboard import SummaryWriter  # only training needs it, and its import takes a second
 
+        self._write("config.json", json.dumps(self.training.config.as_dict(), indent=2))
         place = len(self.training.losses)
         self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=place) if self.is_main else None
         self.interrupt.__enter__()

@@ -63,7 +63,7 @@ class TrainConfig:
 
     epochs: int = knob(4, "passes over the training split", above=0)
     batch_size: int = knob(16, "images per step and process", above=0)
-    accumulation: int = knob(1, "batches whose gradients are summed before an update", above=0)
+    accumulation: int = knob(1, "batches whose gradients are averaged for an update", above=0)
     optimizer: str = knob("muon", "`muon` (for hidden matrices, AdamW for the rest) or `adamw`", choices=("muon", "adamw"))
     learning_rate: float = knob(0.0025, "at the peak of the schedule", above=0)
     weight_decay: float = knob(0.01, "fraction of the learning rate by which weights shrink per step", at_least=0)
@@ -95,6 +95,8 @@ class TrainConfig:
         faults = [fault for field in dataclasses.fields(self) if (fault := _fault(self, field))]
         if not faults and self.min_width > self.max_width:
             faults = [f"min_width {self.min_width} exceeds max_width {self.max_width}"]
+        if not faults and self.model == "baseline" and self.height != 64:
+            faults = [f"model: baseline reads images of height 64, not {self.height}"]
         if faults:
             raise ValueError("; ".join(faults))
 

@@ -105,6 +105,8 @@ class LineDataset(Dataset):
                 f"{table}: no such table; a data set holds train.csv, validation.csv, test.csv "
                 "and a folder of images for each (see data/README.md)"
             )
+        if not (self.folder / split).is_dir():
+            raise FileNotFoundError(f"{self.folder / split}: no such folder; it holds the images of {table.name}")
         labels = read_labels(table)
         special = labels["IDENTITY"].map(is_special).astype(bool)
         self.skipped = [Skipped(name, "special label") for name in labels["FILENAME"][special]]

@@ -68,7 +68,8 @@ def to_grey(image: ImageLike) -> np.ndarray:
     if isinstance(image, (str, Path, bytes, bytearray)) or hasattr(image, "read"):
         return _file_to_grey(image)
     if hasattr(image, "detach"):  # a tensor; torch itself is not imported here
-        image = image.detach().cpu().numpy()
+        image = image.detach().cpu()
+        image = (image.float() if image.is_floating_point() else image).numpy()  # NumPy has no bfloat16
         if image.ndim == 3 and image.shape[0] in (1, 3, 4):
             image = np.moveaxis(image, 0, 2)
     if not isinstance(image, np.ndarray):
@@ -94,6 +95,11 @@ def _file_to_grey(source: str | Path | bytes | IO[bytes]) -> np.ndarray:
         raise ValueError(f"{name}: not a readable image ({error}); convert it to PNG or JPEG, or exclude it") from error
 
 
+def _scaled(array: np.ndarray) -> np.ndarray:
+    """Grey levels of any range from 0 as uint8: scaled down if they exceed 255."""
+    return (array * (255 / max(float(array.max()), 255))).round().astype(np.uint8)
+
+
 def _to_uint8(array: np.ndarray) -> np.ndarray:
     """Grey levels in 0 ... 255 of any numbers that say their range.
 
@@ -105,7 +111,7 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
     if array.dtype == bool:
         return array * np.uint8(255)
     if array.dtype == np.uint16:
-        return (array >> 8).astype(np.uint8)
+        return _scaled(array)
     if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
         raise ValueError(f"an array of {array.dtype} is not an image; give numbers in 0 ... 255 or floats in 0 ... 1")
     low, high = array.min(), array.max()
@@ -121,8 +127,7 @@ def _pil_to_grey(image: Image.Image) -> np.ndarray:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         wide = np.asarray(image, dtype=np.float64).clip(0)
-        is_fraction = image.mode == "F" and wide.max() <= 1
-        return (wide * (255 / max(wide.max(), 255) if not is_fraction else 255)).astype(np.uint8)
+        return _scaled(wide * 255 if image.mode == "F" and wide.max() <= 1 else wide)
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

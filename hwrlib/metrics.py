@@ -101,7 +101,7 @@ def confidence_interval(
     Source: Bisani and Ney, *Bootstrap Estimates for Confidence Intervals in ASR Performance Evaluation* (2004).
     """
     _check_pairs(references, hypotheses)
-    errors, weights = _line_errors(references, hypotheses, metric)
+    errors, weights = _line_counts(references, hypotheses, metric)
     random = np.random.default_rng(seed)
     rates = []
     for _ in range(draws):
@@ -135,8 +135,10 @@ def _error_rate(references: list, hypotheses: list) -> float:
     return sum(map(Levenshtein.distance, references, hypotheses)) / length
 
 
-def _line_errors(references: Sequence[str], hypotheses: Sequence[str], metric: Callable) -> tuple:
-    """Errors and reference length of every line, in the metric's own unit."""
+def _line_counts(references: Sequence[str], hypotheses: Sequence[str], metric: Callable) -> tuple:
+    """Numerator and denominator of the metric for every line: (N,) each."""
+    if metric not in (cer, wer, exact_match):
+        raise ValueError(f"no interval for {metric}; give cer, wer or exact_match")
     if metric is exact_match:
         return np.array([r == h for r, h in zip(references, hypotheses)], float), np.ones(len(references))
     units = [(r.split(), h.split()) if metric is wer else (r, h) for r, h in zip(references, hypotheses)]

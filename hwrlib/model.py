@@ -91,7 +91,7 @@ class Parts(NamedTuple):
 
     cnn: nn.Module  # (N, 1, H, W) -> (N, F, W / stride)
     stride: int  # px of image width per frame
-    rnn: "BiLSTM"  # (T, N, F) -> (T, N, 2 * hidden)
+    rnn: "BiLSTM"  # (T, N, F) -> (T, N, 2 * hidden); its dropout also acts before it and before the classifier
     classifier: nn.Module  # (T, N, 2 * hidden) -> (T, N, C)
     shortcut: nn.Module | None  # (N, F, T) -> (T, N, C), for training only
 

@@ -15,7 +15,7 @@ def logging_to(path: Path) -> Iterator[None]:
     """Append what the package logs in the block to a file; warnings go to stdout, too, if nobody else handles them."""
     handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8")]
     handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    if not logging.getLogger().handlers:
+    if not logger.hasHandlers():
         handlers.append(logging.StreamHandler(sys.stdout))
         handlers[1].setLevel(logging.WARNING)
     level = logger.level

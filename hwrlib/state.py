@@ -42,7 +42,7 @@ class Training:
     labels: str  # a digest of the training lines and their labels
     epoch: int = 0  # finished epochs
     batch: int = 0  # finished batches of the current epoch
-    skipped: int = 0  # batches of the current epoch whose loss was not finite
+    skipped_batches: int = 0  # batches of the current epoch whose loss was not finite
     bad_steps: int = 0  # the same, in a row
     losses: list[float] = field(default_factory=list)  # of every batch so far
     history: list[dict[str, Any]] = field(default_factory=list)  # of every epoch so far
@@ -61,19 +61,19 @@ class Training:
         """The context in which the model computes."""
         return autocast(self.accelerator.device, self.precision)
 
-    def is_finite(self, loss: Tensor, batch: Batch) -> bool:
-        """Whether the loss is finite in every process; if not, the batch is skipped and counted.
+    def accepts(self, loss: Tensor, batch: Batch) -> bool:
+        """Whether the loss is finite in every process and may move the weights; if not, the batch counts as skipped.
 
         Raises:
-            FloatingPointError: this goes on and on; the message names samples.
+            FloatingPointError: twenty batches in a row had such a loss; the message names samples.
         """
         # A process that skipped its backward pass alone would leave the others waiting for its gradients.
         if not self.accelerator.gather(loss.detach().isfinite().logical_not()).any():
             self.bad_steps = 0
             return True
-        self.skipped, self.bad_steps = self.skipped + 1, self.bad_steps + 1
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
+        self.skipped_batches, self.bad_steps = self.skipped_batches + 1, self.bad_steps + 1
+        for optimizer in self.optimizers if self.accelerator.sync_gradients else []:
+            optimizer.zero_grad()  # of the batches accumulated so far, which would otherwise count for the next update
         if self.bad_steps >= MAX_BAD_STEPS:
             raise FloatingPointError(
                 f"the loss was not finite in {MAX_BAD_STEPS} batches in a row, the last with "
@@ -85,10 +85,10 @@ class Training:
         """Clip the gradients, step, advance the schedule and the moving average."""
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
-        if self.config.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm or math.inf)
         for optimizer, scheduler in zip(self.optimizers, self.schedulers):
-            self.scaler.step(optimizer)
+            if norm.isfinite():  # an overflow in fp16 that only one optimizer saw must not reach the other by clipping
+                self.scaler.step(optimizer)
             optimizer.zero_grad()
             scheduler.step()
         self.scaler.update()
@@ -110,10 +110,10 @@ class Training:
                 "learning_rate": float(self.schedulers[0].get_last_lr()[0]),
                 "seconds": round(seconds, 1),
                 "images_per_second": round(lines / seconds, 1),
-                "skipped_batches": self.skipped,
+                "skipped_batches": self.skipped_batches,
             }
         )
-        self.epoch, self.batch, self.skipped = self.epoch + 1, 0, 0
+        self.epoch, self.batch, self.skipped_batches = self.epoch + 1, 0, 0
 
     def is_stalled(self) -> bool:
         """Whether the validation CER has not improved for `patience` epochs."""
@@ -134,7 +134,7 @@ class Training:
             "scaler": self.scaler.state_dict(),
             "epoch": self.epoch,
             "batch": self.batch,
-            "skipped": self.skipped,
+            "skipped": self.skipped_batches,
             "losses": torch.tensor(self.losses),
             "history": self.history,
         }
@@ -159,7 +159,7 @@ class Training:
             for part, part_state in zip(parts, states):
                 part.load_state_dict(part_state)
         self.scaler.load_state_dict(state["scaler"])
-        self.epoch, self.batch, self.skipped = state["epoch"], state["batch"], state["skipped"]
+        self.epoch, self.batch, self.skipped_batches = state["epoch"], state["batch"], state["skipped"]
         self.losses, self.history = state["losses"].tolist(), state["history"]
 
 
@@ -173,7 +173,7 @@ def start(config: TrainConfig, charset: Charset, batches: int, *, labels: str = 
         labels: a digest of the training lines, by which a resumed run recognises them.
     """
     # Gradients of near-certain frames are so small that a CPU would treat them digit by digit; as zeros they make a step
-    # a quarter faster and change nothing.
+    # a quarter faster and change nothing. Threads that torch has started before keep their setting.
     torch.set_flush_denormal(True)
     # Without a GPU, only cpu=True makes several processes one training (see Accelerate's documentation).
     on_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()

@@ -67,7 +67,7 @@ def train_step(training: Training, batch: Batch) -> Tensor:
     loss = ctc_loss(log_probs, batch, input_lengths).mean()
     if shortcut is not None:
         loss = loss + training.config.shortcut * ctc_loss(shortcut, batch, input_lengths).mean()
-    if training.is_finite(loss, batch):
+    if training.accepts(loss, batch):
         training.accelerator.backward(training.scaler.scale(loss))  # the scaler acts in fp16 only
         if training.accelerator.sync_gradients:  # enough batches accumulated
             training.update_weights()
@@ -80,7 +80,7 @@ def train_one_epoch(training: Training, loader: DataLoader, *, after_step: Calla
     Args:
         training: moved forward.
         loader: of the training split, prepared by Accelerate, set to the epoch and the batch to start with.
-        after_step: called whenever the weights have been updated.
+        after_step: called whenever the weights could have been updated: after every `accumulation` batches.
     Returns:
         The mean loss of the epoch's batches, nats per character.
     """
@@ -92,7 +92,8 @@ def train_one_epoch(training: Training, loader: DataLoader, *, after_step: Calla
         with training.accelerator.accumulate(training.model):
             training.losses.append(float(train_step(training, batch)))
         training.batch += 1
-        progress.step(training.batch, len(batch.texts), training.losses[-1])
+        if training.accelerator.is_main_process:
+            progress.step(training.batch, len(batch.texts), training.losses[-1])
         if training.accelerator.sync_gradients:
             after_step()
     losses = np.array(training.losses[-training.batch :])
@@ -178,7 +179,7 @@ def fit(
         KeyboardInterrupt: the training was interrupted; its state is saved.
     """
     folder = _open_folder(run_dir, resume)
-    with logging_to(folder / "train.log"):
+    with with_remedy(folder), logging_to(folder / "train.log"):
         lines, validation_set, charset = training_data(config, sets)
         training = start(config, charset, math.ceil(len(lines) / config.batch_size), labels=digest(lines))
         checkpointer = Checkpointer(training, folder)
@@ -214,7 +215,9 @@ def _run_epochs(
 
 
 def _report(training: Training, validation: Evaluation) -> None:
-    """Log an epoch."""
+    """Log an epoch, in the main process."""
+    if not training.accelerator.is_main_process:
+        return
     row, left = training.history[-1], training.config.epochs - training.epoch
     logger.info(
         "epoch %d/%d: train loss %.4f, validation CER %.2f %%, exact %.2f %%, %.0f lines/s, %s left",
@@ -226,7 +229,7 @@ def _report(training: Training, validation: Evaluation) -> None:
         row["images_per_second"],
         duration(left * row["seconds"]),
     )
-    if training.accelerator.is_main_process and training.epoch in (1, 4, 16) and not any(validation.hypotheses):
+    if training.epoch in (1, 4, 16) and not any(validation.hypotheses):
         logger.warning(ALL_BLANK, training.epoch)
 
 

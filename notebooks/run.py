@@ -57,7 +57,6 @@ def check_parameters(values: dict[str, Any], known: dict[str, dict[str, Any]]) -
     Raises:
         ValueError: the message lists every fault and, for unknown names, all known ones.
     """
-    config = TrainConfig.from_dict({name: value for name, value in values.items() if name in TrainConfig.names()})
     own = {name: about for name, about in known.items() if name not in TrainConfig.names()}
     unknown = sorted(set(values) - set(own) - set(TrainConfig.names()))
     faults = (
@@ -68,6 +67,10 @@ def check_parameters(values: dict[str, Any], known: dict[str, dict[str, Any]]) -
         if given is not wanted and not (wanted is float and given is int):
             hint = " (write 0.001, not 1e-3)" if wanted is float and given is str else ""
             faults.append(f"{name} must be {wanted.__name__}, not {values[name]!r}{hint}")
+    try:
+        config = TrainConfig.from_dict({name: value for name, value in values.items() if name in TrainConfig.names()})
+    except ValueError as error:
+        faults.append(str(error))
     if faults:
         raise ValueError("; ".join(faults))
     return config
@@ -166,7 +169,7 @@ def course_values(data: str | None, params: str | None, run_dir: Path) -> dict[s
 
 def save_picture(run_dir: Path, data: Path, split: str) -> Path:
     """Draw some lines with the truth and what was read; the path of the picture."""
-    table = pd.read_csv(run_dir / "predictions.csv", keep_default_na=False).head(9)
+    table = pd.read_csv(run_dir / "predictions.csv", dtype=str, keep_default_na=False).head(9)
     images = [255 - to_grey(data / split / name) for name in table["filename"]]
     figure = plots.readings(images, table["truth"].tolist(), table["prediction"].tolist())
     figure.savefig(run_dir / "readings.png")
@@ -200,7 +203,7 @@ def main() -> int:
         values = course_values(arguments.data, arguments.params, run_dir)
         run_course({**values, "resume": arguments.resume}, run_dir)
         print(summary(run_dir, ROOT / values["data"]))
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         source = f"{arguments.params}: " if arguments.params and arguments.params not in str(error) else ""
         print(f"error: {source}{error}", file=sys.stderr)
         return 2

@@ -61,3 +61,8 @@ def test_doubles_and_nothing_are_refused():
     for empty in (lambda: Charset(""), lambda: Charset.from_texts([]), lambda: Charset.from_texts([""])):
         with pytest.raises(ValueError, match="at least one character"):
             empty()
+
+
+def test_decomposed_characters_are_rejected():
+    with pytest.raises(ValueError, match="decomposed characters"):
+        Charset("ae\u0301")

@@ -130,3 +130,8 @@ def test_faults_of_a_yaml_file_name_the_file(tmp_path, content, said):
     with pytest.raises(ValueError) as error:
         TrainConfig.from_yaml(file)
     assert str(file) in str(error.value) and said in str(error.value)
+
+
+def test_the_baseline_needs_its_height():
+    with pytest.raises(ValueError, match="model: baseline reads images of height 64, not 40"):
+        TrainConfig(model="baseline")

@@ -57,6 +57,8 @@ def test_every_way_of_giving_an_image_reads_the_same(word, tmp_path):
         "booleans": word > 127,
         "int64": word.astype(np.int64),
         "uint16": word.astype(np.uint16) * 257,
+        "12 of 16 bits": word.astype(np.uint16) * 16,
+        "small uint16": word.astype(np.uint16),
         "bytes": (tmp_path / "word.png").read_bytes(),
         "tensor": torch.from_numpy(word),
         "float tensor, channels first": torch.from_numpy(word)[None].expand(3, -1, -1) / 255,

@@ -175,3 +175,8 @@ def test_reliability_by_hand():
 def test_exact_among_the_surest_by_hand():
     shares = exact_among_surest([0.2, 0.9, 0.5], [True, True, False])
     assert shares.tolist() == pytest.approx([1, 1 / 2, 2 / 3])
+
+
+def test_an_interval_of_an_unknown_metric_is_rejected():
+    with pytest.raises(ValueError, match="give cer, wer or exact_match"):
+        confidence_interval(["A"], ["A"], lambda references, hypotheses: 0.0)

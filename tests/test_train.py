@@ -169,6 +169,14 @@ def test_accumulated_batches_weigh_as_one_large_batch(tiny):
     assert torch.nn.functional.cosine_similarity(*moves, dim=0) > 0.98
 
 
+def test_a_rejected_resume_changes_nothing(tiny, tmp_path):
+    fit(tiny(epochs=1, train_limit=12), tmp_path)
+    before = (tmp_path / "config.json").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="hidden: 32 then, 16 now"):
+        fit(tiny(epochs=1, train_limit=12, hidden=16), tmp_path, resume=True)
+    assert (tmp_path / "config.json").read_text(encoding="utf-8") == before
+
+
 def test_a_folder_with_a_training_is_not_overwritten(run, tiny):
     with pytest.raises(FileExistsError, match="a training was started here already; set resume"):
         fit(tiny(), run.folder)
@@ -297,9 +305,48 @@ def test_a_bad_batch_is_skipped(tiny, monkeypatch):
 
     monkeypatch.setattr(train, "train_step", watched)
     loss = train_one_epoch(training, loader)
-    assert np.isfinite(training.losses).tolist() == [True, False, True] and (training.bad_steps, training.skipped) == (0, 1)
+    assert np.isfinite(training.losses).tolist() == [True, False, True] and (
+        training.bad_steps,
+        training.skipped_batches,
+    ) == (0, 1)
     assert same(weights[0], weights[1]) and not same(weights[1], weights[2])
     assert loss == pytest.approx(np.nanmean(training.losses))
+
+
+def test_an_overflow_in_one_gradient_moves_no_weight(tiny):
+    """In fp16 the scaler judges each optimizer for itself; clipping would spread a NaN from one to the other."""
+    training, loader = begun(tiny(precision="fp16", epochs=3), count=18)
+    training.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    batches = iter(loader)
+    before = [parameter.detach().clone() for parameter in training.plain_model.parameters()]
+    matrix = training.optimizers[0].param_groups[0]["params"][0]
+    handle = matrix.register_hook(lambda gradient: gradient * float("nan"))
+    training.model.train()
+    train_step(training, next(batches))
+    handle.remove()
+    assert same(before, list(training.plain_model.parameters())) and training.scaler.get_scale() == 512
+    train_step(training, next(batches))
+    after = list(training.plain_model.parameters())
+    assert not same(before, after) and all(parameter.isfinite().all() for parameter in after)
+
+
+def test_a_bad_batch_keeps_the_gradients_accumulated_before_it(tiny, monkeypatch):
+    norms = []
+    for bad in ((), (1,)):
+        spoil(monkeypatch, lambda number, bad=bad: number in bad)
+        training, loader = begun(tiny(accumulation=3), count=18)
+        real = training.update_weights
+        monkeypatch.setattr(
+            training, "update_weights", lambda t=training, real=real: (norms.append(gradient_norm(t)), real())
+        )
+        train_one_epoch(training, loader)
+        monkeypatch.undo()
+    assert len(norms) == 2 and norms[1] > 0.2 * norms[0]
+
+
+def gradient_norm(training: Training) -> float:
+    gradients = [p.grad.norm() for p in training.plain_model.parameters() if p.grad is not None]
+    return float(torch.stack(gradients).norm())
 
 
 def test_many_bad_batches_stop_the_training(tiny, tmp_path, monkeypatch):

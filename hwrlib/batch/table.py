@@ -37,7 +37,7 @@ def read_to_csv(
                         errors.append(reading)
                     else:
                         csv.writer(rows).writerow((key, reading.text, f"{reading.confidence:.4f}"))
-                file.write(rows.getvalue().encode())
+                file.write(rows.getvalue().encode(errors="surrogateescape"))  # file names need not be UTF-8
                 file.flush()
                 os.fsync(file.fileno())
     return errors
@@ -63,4 +63,4 @@ def _complete_rows(file: BinaryIO, table: Path) -> set[str]:
     file.truncate(len(complete))
     if not complete:
         file.write(header)
-    return {row[0] for row in csv.reader(io.StringIO(complete.decode(errors="replace"), newline="")) if row}
+    return {row[0] for row in csv.reader(io.StringIO(complete.decode(errors="surrogateescape"), newline="")) if row}
