@@ -38,16 +38,9 @@ from hwrlib.data import Batch, LineDataset, eval_loader, train_loader
 from hwrlib.files import with_remedy
 from hwrlib.metrics import Scores, score
 from hwrlib.model import CRNN
-from hwrlib.progress import Progress, duration, logger, logging_to
+from hwrlib.progress import Progress, logging_to, report_epoch
 from hwrlib.state import Training, autocast, start
 from hwrlib.training_data import digest, training_data
-
-ALL_BLANK = (
-    "epoch %d: every validation line is read as empty. CTC trainings start on this plateau and leave it within a few "
-    "passes; one that does not needs model: residual with shortcut: 0.3, a smaller batch_size or another learning_rate, or "
-    "has labels that do not belong to their images (look at them in notebook 01)"
-)
-
 
 # One step ------------------------------------------------------------------------------------------------------------
 
@@ -209,28 +202,9 @@ def _run_epochs(
         validation = evaluate(training.best_model, validation_loader, training.charset, precision=training.precision)
         training.end_epoch(train_loss, validation, seconds=seconds, batches=batches)
         checkpointer.after_epoch()
-        _report(training, validation)
+        report_epoch(training, validation)
         on_epoch(pd.DataFrame(training.history))
         checkpointer.stop_if_requested()
-
-
-def _report(training: Training, validation: Evaluation) -> None:
-    """Log an epoch, in the main process."""
-    if not training.accelerator.is_main_process:
-        return
-    row, left = training.history[-1], training.config.epochs - training.epoch
-    logger.info(
-        "epoch %d/%d: train loss %.4f, validation CER %.2f %%, exact %.2f %%, %.0f lines/s, %s left",
-        row["epoch"],
-        training.config.epochs,
-        row["train_loss"],
-        100 * row["validation_cer"],
-        100 * row["validation_exact"],
-        row["images_per_second"],
-        duration(left * row["seconds"]),
-    )
-    if training.epoch in (1, 4, 16) and not any(validation.hypotheses):
-        logger.warning(ALL_BLANK, training.epoch)
 
 
 def new_run_folder(runs_dir: str | Path = "runs") -> Path:
