@@ -137,7 +137,7 @@ def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray, tex
     Source: Graves et al. (2006), section 4.1, rescaled every few frames so that it cannot underflow.
     """
     log_probs, input_lengths = np.asarray(log_probs), np.asarray(input_lengths)
-    states, skippable = _states(texts)  # (N, 2S + 1)
+    states, skippable = ctc_states(texts)  # (N, 2S + 1)
     emitted = np.exp(np.take_along_axis(log_probs, states[None], 2), dtype=np.float64)  # (T, N, 2S + 1)
     ends = 2 * np.array([len(text) for text in texts], dtype=np.int64)  # (N,): the last blank
     lines_ending_at: dict[int, list[int]] = {}
@@ -160,7 +160,7 @@ def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray, tex
         return np.minimum(np.log(final) + np.log(scales).sum(0)[:, 0], 0.0)
 
 
-def _states(texts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+def ctc_states(texts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     """CTC's states (N, 2S + 1), blanks around every character, and whether the blank before each may be skipped."""
     states = np.full((len(texts), 2 * max(map(len, texts), default=0) + 1), BLANK)
     for row, text in zip(states, texts):

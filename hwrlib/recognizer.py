@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # imported where it is used: an ONNX model is read without to
     import torch
 
     from hwrlib.images import ImageLike
+    from hwrlib.language import Language
     from hwrlib.model import CRNN
     from hwrlib.onnx.runtime import OnnxModel
 
@@ -43,6 +44,7 @@ class Reading:
     text: str
     confidence: float  # 0-1: the model's probability that the whole text is right
     characters: tuple[Character, ...]
+    alternatives: tuple[tuple[str, float], ...] = ()  # other texts and their probabilities, if read with a language
 
 
 class Recognizer:
@@ -117,12 +119,16 @@ class Recognizer:
 
         return cls.from_checkpoint(checkpoint.find_checkpoint(checkpoint.latest_run(runs_dir)), device=device)
 
-    def read(self, images: ImageLike | Sequence[ImageLike], *, batch_size: int = 64) -> Reading | list[Reading]:
+    def read(
+        self, images: ImageLike | Sequence[ImageLike], *, language: Language | None = None, batch_size: int = 64
+    ) -> Reading | list[Reading]:
         """Read one image or many.
 
         Args:
             images: one of what `hwrlib.images.to_grey` accepts (a path, a file, bytes, a PIL image, an array, a tensor), or
                 a sequence of them; any size.
+            language: of `hwrlib.language`; beam search weighs it against the image, and the confidence is that of the text
+                among the final beams. By default the most probable class of every frame is read, as it stands there.
             batch_size: images that go through the model together.
         Returns:
             A reading for one image, a list of readings in the given order for several.
@@ -134,12 +140,14 @@ class Recognizer:
             or hasattr(images, "read")
             or hasattr(images, "detach")
         ):
-            return next(self.read_each([images], batch_size=batch_size))
-        return list(self.read_each(images, batch_size=batch_size))
+            return next(self.read_each([images], language=language, batch_size=batch_size))
+        return list(self.read_each(images, language=language, batch_size=batch_size))
 
-    def read_each(self, images: Iterable[ImageLike], *, batch_size: int = 64) -> Iterator[Reading]:
+    def read_each(
+        self, images: Iterable[ImageLike], *, language: Language | None = None, batch_size: int = 64
+    ) -> Iterator[Reading]:
         """As `read`, one reading at a time: memory does not grow with the number of images."""
-        for reading in self.try_read(images, batch_size=batch_size):
+        for reading in self.try_read(images, language=language, batch_size=batch_size):
             if isinstance(reading, ValueError):
                 raise reading
             yield reading
@@ -167,7 +175,9 @@ class Recognizer:
 
         return read_to_csv(self, paths, table, root=root, batch_size=batch_size)
 
-    def try_read(self, images: Iterable[ImageLike], *, batch_size: int = 64) -> Iterator[Reading | ValueError]:
+    def try_read(
+        self, images: Iterable[ImageLike], *, language: Language | None = None, batch_size: int = 64
+    ) -> Iterator[Reading | ValueError]:
         """A reading of each image, or the error if it cannot be read."""
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
@@ -180,7 +190,7 @@ class Recognizer:
             order = sorted(set(range(len(chunk))) - set(results), key=lambda i: normalised[i].ink.shape[1])
             for first in range(0, len(order), batch_size):
                 indices = order[first : first + batch_size]
-                results.update(zip(indices, self._read_batch([normalised[i] for i in indices])))
+                results.update(zip(indices, self._read_batch([normalised[i] for i in indices], language)))
             yield from (results[i] for i in range(len(chunk)))
 
     def log_probs(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
@@ -199,15 +209,21 @@ class Recognizer:
         images, image_widths = pad([line.ink for line in lines])
         return self.model.infer(images, image_widths), image_widths // self.model.stride
 
-    def _read_batch(self, lines: Sequence[Normalised]) -> list[Reading]:
+    def _read_batch(self, lines: Sequence[Normalised], language: Language | None) -> list[Reading]:
         log_probs, input_lengths = self._forward(lines)
-        symbols = greedy_symbols(log_probs, input_lengths)
-        texts = [[symbol.index for symbol in line] for line in symbols]
-        confidences = np.exp(text_log_probabilities(log_probs, input_lengths, texts))
+        if language is None:
+            symbols = greedy_symbols(log_probs, input_lengths)
+            texts = [[symbol.index for symbol in line] for line in symbols]
+            confidences = np.exp(text_log_probabilities(log_probs, input_lengths, texts)).tolist()
+            alternatives: list[tuple] = [()] * len(lines)
+        else:
+            from hwrlib.language import beam_symbols
+
+            symbols, confidences, alternatives = beam_symbols(log_probs, input_lengths, language, charset=self.charset)
         readings = []
-        for line, line_symbols, confidence in zip(lines, symbols, confidences.tolist()):
+        for line, line_symbols, confidence, others in zip(lines, symbols, confidences, alternatives):
             characters = tuple(self._character(symbol, line) for symbol in line_symbols)
-            readings.append(Reading("".join(c.text for c in characters), confidence, characters))
+            readings.append(Reading("".join(c.text for c in characters), confidence, characters, others))
         return readings
 
     def _character(self, symbol: Symbol, line: Normalised) -> Character:

@@ -1,0 +1,146 @@
+"""A list of known texts: the departments of France, the names in a register."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from hwrlib.charset import Charset
+from hwrlib.language.base import Language
+from hwrlib.language.character_model import CharacterModel
+from hwrlib.language.mixture import Mixture
+
+IMPOSSIBLE = -math.inf
+VARIANTS = {"œ": "oe", "æ": "ae", "’": "'", "‘": "'", "‐": "-", "‑": "-", "–": "-", "\u00a0": " "}
+SEPARATOR = "\n"  # between the texts in a file
+
+Range = tuple[int, int, str]  # the texts first ... last of the sorted list, which all begin with the characters so far
+
+
+class Lexicon(Language):
+    """The texts of a list, each with a probability; any other is impossible, or as improbable as `escape` says.
+
+    Args:
+        texts: the list, or texts with their frequencies. They are composed to NFC; surrounding space is dropped.
+        escape: probability that a text is not in the list; all characters are then equally likely. For a better guess at
+            such texts, put the list into a `Mixture` with a `CharacterModel`.
+    Raises:
+        ValueError: the list is empty, or a frequency or the escape is out of range.
+    """
+
+    def __init__(self, texts: Iterable[str] | Mapping[str, float], *, escape: float = 0.0):
+        weights: dict[str, float] = {}
+        for text, weight in texts.items() if isinstance(texts, Mapping) else ((text, 1.0) for text in texts):
+            if not (math.isfinite(weight) and weight > 0):
+                raise ValueError(f"the frequency of {text!r} must be above 0, not {weight}")
+            text = unicodedata.normalize("NFC", text).strip()
+            weights[text] = weights.get(text, 0.0) + weight
+        weights.pop("", None)
+        if not weights:
+            raise ValueError("a list without any text: nothing could be read with it")
+        if not 0 <= escape < 1:
+            raise ValueError(f"escape must be at least 0 and below 1, not {escape}")
+        self.escape = escape
+        self._texts = sorted(weights)
+        self._masses = array("d", accumulate((weights[text] for text in self._texts), initial=0.0))  # before each text
+        self._characters = set().union(*self._texts)
+        self._originals: dict[str, str] = {}  # the recogniser's spelling -> the list's, where they differ
+        self._adapted: tuple[Charset, Language] | None = None  # what `adapted_to` found last
+        self.start: Range = (0, len(self._texts), "")
+
+    def __len__(self) -> int:
+        """Number of different texts."""
+        return len(self._texts)
+
+    def texts(self) -> list[str] | None:
+        """The list, sorted; None if there is an escape from it."""
+        return None if self.escape else self._texts
+
+    def original(self, text: str) -> str:
+        """A text that the recogniser wrote, as it is spelled in the list: "Ardèche" for "ARDECHE"."""
+        return self._originals.get(text, text)
+
+    # Asking it -------------------------------------------------------------------------------------------------------
+
+    def advance(self, state: Range, character: str) -> tuple[float, Range]:
+        """ln P(character | the characters so far), and the texts that are still possible."""
+        first, last, prefix = state
+        longer = prefix + character
+        low = bisect_left(self._texts, longer, first, last)
+        high = bisect_left(self._texts, prefix + chr(ord(character) + 1), low, last)
+        if low == high:
+            return IMPOSSIBLE, (low, low, longer)
+        return math.log(self._mass(low, high) / self._mass(first, last)), (low, high, longer)
+
+    def end(self, state: Range) -> float:
+        """ln P(the text ends here | the characters so far)."""
+        first, last, prefix = state
+        if first == last or self._texts[first] != prefix:
+            return IMPOSSIBLE
+        return math.log(self._mass(first, first + 1) / self._mass(first, last))
+
+    def _mass(self, first: int, last: int) -> float:
+        return self._masses[last] - self._masses[first]
+
+    # The recogniser's spelling ---------------------------------------------------------------------------------------
+
+    def adapted_to(self, charset: Charset) -> Language:
+        """The list as a recogniser writes it: what its charset lacks is put in capitals, without accents, or both.
+
+        Returns:
+            This lexicon or another; with an escape, a mixture with `CharacterModel.uniform`.
+        Raises:
+            ValueError: a text has a character that cannot be written in any of these ways.
+        """
+        if self._adapted is None or self._adapted[0] != charset:
+            self._adapted = (charset, self._adapt(charset))
+        return self._adapted[1]
+
+    def _adapt(self, charset: Charset) -> Language:
+        lexicon = self
+        if lacking := charset.missing("".join(self._characters)):
+            table = {ord(character): _written(character, charset) for character in lacking}
+            weights: dict[str, float] = {}
+            originals: dict[str, str] = {}
+            for place, text in enumerate(self._texts):
+                if unwritable := [character for character in text if table.get(ord(character), character) is None]:
+                    raise ValueError(f"{text!r} is in the list, but the recogniser cannot write {unwritable}; take it out")
+                written = text.translate(table)
+                weights[written] = weights.get(written, 0.0) + self._mass(place, place + 1)
+                originals.setdefault(written, self.original(text))
+            lexicon = Lexicon(weights)
+            lexicon._originals = originals
+        if not self.escape:
+            return lexicon
+        closed = Lexicon(dict(zip(lexicon._texts, np.diff(lexicon._masses).tolist())))
+        closed._originals = lexicon._originals
+        return Mixture([(1 - self.escape, closed), (self.escape, CharacterModel.uniform(charset))])
+
+    def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The texts and their frequencies as 32-bit floats."""
+        joined = SEPARATOR.join(self._texts).encode("utf-8")
+        arrays = {"texts": np.frombuffer(joined, "<u1"), "weights": np.diff(self._masses).astype("<f4")}
+        return {"escape": self.escape}, arrays
+
+    @classmethod
+    def unpack(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Lexicon:
+        """What `pack` was called on."""
+        texts = arrays["texts"].tobytes().decode("utf-8").split(SEPARATOR)
+        if len(texts) != len(arrays["weights"]):
+            raise ValueError(f"{len(texts)} texts, but {len(arrays['weights'])} frequencies")
+        return cls(dict(zip(texts, arrays["weights"].tolist())), escape=header["escape"])
+
+
+def _written(character: str, charset: Charset) -> str | None:
+    """A character as the charset can write it: as a capital, as a small letter, without its accent; None if not at all."""
+    variant = VARIANTS.get(character.lower(), character)
+    plain = "".join(part for part in unicodedata.normalize("NFD", variant) if not unicodedata.combining(part))
+    candidates = [form for spelled in (variant, plain) for form in (spelled, spelled.upper(), spelled.lower())]
+    return next((form for form in candidates if not charset.missing(form)), None)
