@@ -181,10 +181,10 @@ def summary(run_dir: Path, data: Path) -> str:
     metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
     split = metrics["split"]
     return f"""
-CER {metrics["cer"]:.2%}, exact {metrics["exact"]:.2%} on {metrics["lines"]:,} lines of {data}, {split} split
+CER {metrics["cer"]:.2%}, exact {metrics["exact"]:.2%} on {metrics["lines"]:,} lines of {os.path.relpath(data)}, {split} split
 
-Look at   {save_picture(run_dir, data, split)}: some lines and what was read in them
-          {run_dir}/: the executed notebooks, best_model.pth, metrics.json, history.csv, predictions.csv
+Look at   {os.path.relpath(save_picture(run_dir, data, split))}: some lines and what was read in them
+          {os.path.relpath(run_dir)}/: the executed notebooks, best_model.pth, metrics.json, history.csv, predictions.csv
 Next      read an image of your own:
               python -c "from hwrlib import Recognizer; print(Recognizer.latest('runs').read('image.png').text)"
           or open the course in JupyterLab: make lab"""
