@@ -179,9 +179,9 @@ def save_picture(run_dir: Path, data: Path, split: str) -> Path:
 def summary(run_dir: Path, data: Path) -> str:
     """What a run achieved, where to look, and what to do next."""
     metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
-    split = metrics["split"]
+    split, name = metrics["split"], os.path.relpath(data)
     return f"""
-CER {metrics["cer"]:.2%}, exact {metrics["exact"]:.2%} on {metrics["lines"]:,} lines of {os.path.relpath(data)}, {split} split
+CER {metrics["cer"]:.2%}, exact {metrics["exact"]:.2%} on {metrics["lines"]:,} lines of {name}, {split} split
 
 Look at   {os.path.relpath(save_picture(run_dir, data, split))}: some lines and what was read in them
           {os.path.relpath(run_dir)}/: the executed notebooks, best_model.pth, metrics.json, history.csv, predictions.csv
