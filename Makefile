@@ -7,7 +7,7 @@ PARAMS ?=
 RUN    ?=
 RESUME ?=
 
-.PHONY: run test format soak bench lab kaggle weights refresh clean help
+.PHONY: run test format soak bench lab kaggle weights language refresh clean help
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -40,13 +40,22 @@ kaggle: $(VENV)/ready  ## the Kaggle archive into data/kaggle: make kaggle ARCHI
 	@test -n "$(ARCHIVE)" || { echo "make kaggle ARCHIVE=path/to/the/archive.zip (or the folder it unpacks to)"; exit 2; }
 	$(BIN)/python -m hwrlib.sources kaggle "$(ARCHIVE)" --out data/kaggle $(if $(OVERWRITE),--overwrite)
 
-weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and data/lines (three hours; resumes after an interruption)
+weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and data/lines (seven hours; resumes after an interruption)
 	$(BIN)/python -m hwrlib.synthetic --out data/synthetic10k --train 10000 --validation 10 --test 10
-	for step in names names_more lines lines_more lines_tall; do \
+	for step in names names_more lines lines_more lines_tall lines_all; do \
 	  $(BIN)/python -m hwrlib.train -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; done
 	cp runs/names_more/best_model.pth hwrlib/weights/names.pth
-	cp runs/lines_tall/best_model.pth hwrlib/weights/lines.pth
+	$(BIN)/python -m hwrlib.weights half runs/lines_all hwrlib/weights/lines.pth
 	for name in names lines; do $(BIN)/python -m hwrlib.onnx $$name hwrlib/weights/$$name.onnx || exit 1; done
+	$(MAKE) language
+
+language: $(VENV)/ready  ## fit the language models of the shipped weights again, from the same data (three minutes)
+	$(BIN)/pip install -qq -e ".[weights]"
+	$(BIN)/python -m hwrlib.weights names data/french_names.csv
+	$(BIN)/python -m hwrlib.weights words data/french_words.csv
+	$(BIN)/python -m hwrlib.language names --data data/kaggle --text data/french_names.csv \
+	  --corrections hwrlib/weights/names_corrections.csv
+	$(BIN)/python -m hwrlib.language lines --data data/lines --text data/french_words.csv
 
 refresh: $(VENV)/ready  ## execute all notebooks again, to be committed
 	for notebook in notebooks/0*.ipynb; do \

@@ -2,6 +2,7 @@
 
 python -m benchmarks                            # the embedded data set, a quarter of an hour
 python -m benchmarks --data data/kaggle --recipes notebooks/params/fast.yaml notebooks/params/names.yaml
+python -m benchmarks --only language --data data/lines --weights lines
 python -m benchmarks --only scale --sizes 1000 10000 100000 331000
 python -m benchmarks --only reading accuracy --calamari FOLDER    # see benchmarks/calamari.py
 """
@@ -17,6 +18,7 @@ import pandas as pd
 
 from benchmarks.accuracy import time_to_accuracy
 from benchmarks.calamari import Calamari
+from benchmarks.language import language_cost
 from benchmarks.measure import describe_machine, machine_limits
 from benchmarks.reading import reading_throughput
 from benchmarks.scale import scale
@@ -24,7 +26,7 @@ from benchmarks.training import training_throughput, utilisation
 from hwrlib.config import TrainConfig
 from hwrlib.synthetic import generate
 
-PARTS = ("training", "reading", "scale", "accuracy")
+PARTS = ("training", "reading", "language", "scale", "accuracy")
 
 
 def main() -> None:
@@ -45,6 +47,7 @@ def main() -> None:
         parts = {
             "training": lambda: training_throughput(arguments.data, arguments.recipes[-1]),
             "reading": lambda: reading_throughput(arguments.data, arguments.weights, calamari=calamari),
+            "language": lambda: language_cost(arguments.data, arguments.weights),
             "scale": lambda: scale(arguments.data, arguments.sizes, work),
             "accuracy": lambda: time_to_accuracy(arguments.data, arguments.recipes, work / "runs", calamari),
         }

@@ -1,4 +1,4 @@
-"""Reading: throughput and latency from image files to text."""
+"""Reading: throughput and latency from image files to text, greedily; `benchmarks.language` adds a language model."""
 
 import subprocess
 import sys
@@ -37,8 +37,8 @@ def reading_throughput(data: str | Path, weights: str, count: int = 512, calamar
     onnx, plain = Recognizer.pretrained(weights), PlainTraining(data)
     torch_reader = Recognizer.pretrained(weights, device="cuda" if torch.cuda.is_available() else "cpu")
     ways = {
-        "hwrlib, ONNX Runtime": (lambda: onnx.read(paths), count),
-        "hwrlib, torch": (lambda: torch_reader.read(paths), count),
+        "hwrlib, ONNX Runtime": (lambda: onnx.read(paths, language=None), count),
+        "hwrlib, torch": (lambda: torch_reader.read(paths, language=None), count),
         "plain loop": (lambda: [plain.read(path) for path in few], len(few)),
     }
     if doctr := _doctr():

@@ -5,6 +5,7 @@ Unicode's composed form (NFC), so that an é typed as e + ´ has the same class 
 """
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 BLANK = 0
@@ -24,7 +25,7 @@ class Charset:
             raise ValueError("a charset needs at least one character; are all labels empty?")
         if characters != unicodedata.normalize("NFC", characters):
             raise ValueError(f"{characters!r} has decomposed characters; write é as one character (NFC)")
-        doubled = sorted({c for c in characters if characters.count(c) > 1})
+        doubled = sorted(c for c, times in Counter(characters).items() if times > 1)
         if doubled:
             raise ValueError(f"characters that occur twice in the charset: {doubled}")
         self.characters = characters

@@ -21,13 +21,14 @@ def knob(
     *,
     above: float | None = None,
     at_least: float | None = None,
+    at_most: float | None = None,
     below: float | None = None,
     choices: tuple[str, ...] = (),
     multiple_of: int = 1,
     may_change: bool = False,
 ) -> Any:
     """A field of `TrainConfig`: its explanation, its limits, and whether it may change when a run is resumed."""
-    limits = dict(above=above, at_least=at_least, below=below, choices=choices, multiple_of=multiple_of)
+    limits = dict(above=above, at_least=at_least, at_most=at_most, below=below, choices=choices, multiple_of=multiple_of)
     return dataclasses.field(default=default, metadata={"help": help, "may_change": may_change, **limits})
 
 
@@ -84,6 +85,19 @@ class TrainConfig:
     )
     patience: int = knob(0, "stop after this many epochs without a better validation CER; 0: never", at_least=0)
     seed: int = knob(0, "of the weights, the batches and the augmentation", at_least=0)
+
+    language_order: int = knob(
+        6,
+        "characters of the n-grams of the language model that the run leaves; 0: none",
+        at_least=0,
+        at_most=20,
+        may_change=True,
+    )
+    language_text: str = knob(
+        "",
+        "further texts for it: lines of text, or a CSV file with the columns text and frequency; empty: none",
+        may_change=True,
+    )
 
     workers: int = knob(
         0, "processes that load batches; 0: the main one, which the cache makes fast", at_least=0, may_change=True
@@ -199,6 +213,8 @@ def _fault(config: TrainConfig, field: dataclasses.Field) -> str | None:
         return f"{field.name} must be above {limits['above']}, not {value}"
     if limits["at_least"] is not None and not value >= limits["at_least"]:
         return f"{field.name} must be at least {limits['at_least']}, not {value}"
+    if limits["at_most"] is not None and not value <= limits["at_most"]:
+        return f"{field.name} must be at most {limits['at_most']}, not {value}"
     if limits["below"] is not None and not value < limits["below"]:
         return f"{field.name} must be below {limits['below']}, not {value}"
     if value and limits["multiple_of"] > 1 and value % limits["multiple_of"]:

@@ -7,6 +7,8 @@ Classification*, 2006). Decoding is plain NumPy, so that reading needs no torch;
 
 from __future__ import annotations
 
+import math
+import re
 import reprlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -83,6 +85,16 @@ class Symbol(NamedTuple):
     confidence: float  # the highest probability among its frames
 
 
+class Decoded(NamedTuple):
+    """What was read in one line."""
+
+    text: str  # as a closed list of texts spells it, if there is one
+    symbols: list[Symbol]  # its characters as the model writes them
+    confidence: float  # 0-1, probability that the text is right
+    word_confidences: tuple[float, ...]  # of every word of the symbols, split at white space
+    alternatives: tuple[tuple[str, float], ...] = ()  # other texts and their probabilities, the likeliest first
+
+
 def greedy_decode(log_probs: np.ndarray, input_lengths: np.ndarray) -> list[list[int]]:
     """The most probable class of every frame, repeats merged, blanks dropped: best-path decoding.
 
@@ -108,6 +120,24 @@ def greedy_symbols(log_probs: np.ndarray, input_lengths: np.ndarray) -> list[lis
         merge_repeats(best[:length, n].tolist(), probabilities[:length, n].tolist())
         for n, length in enumerate(input_lengths.tolist())
     ]
+
+
+def greedy_lines(log_probs: np.ndarray, input_lengths: np.ndarray, charset: Charset) -> list[Decoded]:
+    """As `greedy_symbols`, with the network's own probabilities: of a word, the product of its characters'."""
+    symbols = greedy_symbols(log_probs, input_lengths)
+    classes = [[symbol.index for symbol in line] for line in symbols]
+    confidences = np.exp(text_log_probabilities(log_probs, input_lengths, classes)).tolist()
+    lines = []
+    for line, indices, confidence in zip(symbols, classes, confidences):
+        text = charset.decode(indices)
+        of_words = (math.prod(symbol.confidence for symbol in line[first:last]) for first, last in word_spans(text))
+        lines.append(Decoded(text, line, confidence, tuple(of_words)))
+    return lines
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """First character and end of every word of a text; words are split at white space."""
+    return [match.span() for match in re.finditer(r"\S+", text)]
 
 
 def merge_repeats(classes: list[int], probabilities: list[float]) -> list[Symbol]:

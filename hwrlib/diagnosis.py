@@ -66,6 +66,21 @@ def reliability(confidences: Sequence[float], correct: Sequence[bool], *, bins: 
     return [ConfidenceBin(float(claimed[part].mean()), float(right[part].mean()), len(part)) for part in parts]
 
 
+def calibration_error(bins: Sequence[ConfidenceBin]) -> float:
+    """Expected calibration error: how far the confidence of a bin is from the fraction that is right, on average.
+
+    Source: Naeini, Cooper and Hauskrecht, *Obtaining Well Calibrated Probabilities Using Bayesian Binning* (2015).
+    """
+    lines = sum(part.lines for part in bins)
+    return sum(part.lines * abs(part.confidence - part.exact) for part in bins) / max(lines, 1)
+
+
+def accepted_fraction(exact_among_surest: np.ndarray, *, exact: float = 0.99) -> float:
+    """The largest fraction of the readings, the most confident ones, of which `exact` are right; 0 if there is none."""
+    enough = np.flatnonzero(np.asarray(exact_among_surest) >= exact)
+    return (int(enough[-1]) + 1) / len(exact_among_surest) if len(enough) else 0.0
+
+
 def exact_among_surest(confidences: Sequence[float], correct: Sequence[bool]) -> np.ndarray:
     """Fraction of right readings among the k most confident ones, for k = 1 … N: (N,) fractions."""
     order = np.argsort(-np.asarray(confidences, float), kind="stable")

@@ -58,7 +58,7 @@ def read_header(data: bytes, *, name: str, columns: list[str]) -> list[str]:
     Raises:
         ValueError: a column is missing, or the table is empty; the message names the table.
     """
-    return _find_header(_decode(data), name, columns)[0]
+    return _find_header(decode(data), name, columns)[0]
 
 
 def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataFrame:
@@ -69,7 +69,7 @@ def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataF
         name: of the table, for error messages.
         columns: name in the result -> header in the table.
     """
-    text = _decode(data)
+    text = decode(data)
     header, separator = _find_header(text, name, list(columns.values()))
     places = [header.index(column) for column in columns.values()]
     rows = []
@@ -160,7 +160,8 @@ def _cells_of_any_size() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _decode(data: bytes) -> str:
+def decode(data: bytes) -> str:
+    """The text of a file in UTF-8 (with or without BOM), UTF-16 with BOM, cp1252 or latin-1."""
     encodings = ["utf-16"] if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ["utf-8-sig", "cp1252"]
     for encoding in encodings:
         try:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
-from hwrlib.diagnosis import ConfidenceBin
+from hwrlib import diagnosis
 from hwrlib.metrics import Edit, align
 from hwrlib.recognizer import Reading
 
@@ -302,26 +302,30 @@ def rates(table: pd.DataFrame, *, overall: float, xlabel: str, ylabel: str = "CE
     return figure
 
 
-def reliability(bins: Sequence[ConfidenceBin], exact_among_surest: np.ndarray, *, share: float = 0.9) -> Figure:
-    """Confidence against the fraction of exact readings, and how many of the surest readings are exact.
+def reliability(series: dict[str, tuple[Sequence[float], Sequence[bool]]], *, exact: float = 0.99) -> Figure:
+    """Confidence against the fraction of right readings, and how many readings can be accepted at which precision.
 
     Args:
-        bins: as `hwrlib.diagnosis.reliability` returns them.
-        exact_among_surest: (N,) fractions, as `hwrlib.diagnosis.exact_among_surest` returns them.
-        share: fraction of the readings to mark on the second curve.
+        series: by name, the confidences of readings (0-1) and whether each is right.
+        exact: fraction that is to be right among the accepted readings; marked on the second plot.
     """
-    figure, ((claim, sure),) = _new(2.9, 1, 2)
-    claim.plot([0, 100], [0, 100], color=QUIET, linestyle=":", label="as claimed")
-    claim.plot([100 * part.confidence for part in bins], [100 * part.exact for part in bins], "o-", label="measured")
-    claim.set(xlabel="mean confidence of a bin (%)", ylabel="exact in the bin (%)", xlim=(-2, 102), ylim=(-2, 102))
-    claim.legend(fontsize=9)
-    exact, count = 100 * np.asarray(exact_among_surest), len(exact_among_surest)
-    marked = exact[max(round(share * count), 1) - 1]
-    sure.plot(100 * np.arange(1, count + 1) / count, exact)
-    sure.plot(100 * share, marked, "o", color=CORRECT, label=f"surest {100 * share:.0f} %: {marked:.1f} % exact")
-    sure.plot(100, exact[-1], "s", color=WRONG, label=f"all: {exact[-1]:.1f} % exact")
-    sure.set(xlabel="surest readings kept (%)", ylabel="exact among them (%)")
-    sure.legend(fontsize=9, loc="lower left")
+    figure, ((claim, sure),) = _new(3.1, 1, 2)
+    claim.plot([0, 100], [0, 100], color=QUIET, linestyle=":")
+    sure.axhline(100 * exact, color=QUIET, linestyle=":")
+    lowest = 100.0
+    for number, (name, (confidences, right)) in enumerate(series.items()):
+        bins, curve = diagnosis.reliability(confidences, right), diagnosis.exact_among_surest(confidences, right)
+        style = dict(color=f"C{number}", linestyle="-" if number == len(series) - 1 else "--")
+        error, accepted = diagnosis.calibration_error(bins), diagnosis.accepted_fraction(curve, exact=exact)
+        points = [(100 * part.confidence, 100 * part.exact) for part in bins]
+        claim.plot(*zip(*points), marker="o", markersize=4, label=f"{name}: off by {100 * error:.1f} points", **style)
+        sure.plot(100 * np.arange(1, len(curve) + 1) / len(curve), 100 * curve, **style)
+        sure.plot(100 * accepted, 100 * exact, "o", color=style["color"], label=f"{name}: {100 * accepted:.0f} % accepted")
+        lowest = min(lowest, 100 * curve[-1])
+    claim.set(xlabel="mean confidence of a bin (%)", ylabel="right in the bin (%)", xlim=(-2, 102), ylim=(-2, 102))
+    sure.set(xlabel="surest readings accepted (%)", ylabel="right among them (%)", ylim=(lowest - 2, 100.5))
+    for axes in (claim, sure):
+        axes.legend(fontsize=8)
     return figure
 
 
@@ -422,3 +426,57 @@ def _draw_classes(axes: Axes, centres: np.ndarray, probabilities: np.ndarray, na
         for t in np.flatnonzero((curve >= 0.1) & (curve > before) & (curve >= after)):
             place, size, name = (centres[t], curve[t]), 11 if curve[t] >= 0.5 else 8, names[index].replace(" ", "␣")
             axes.annotate(name, place, (0, 2), ha="center", color=colour, **NOTE | {"fontsize": size})
+
+
+def beams(
+    history: Sequence[tuple[int, Sequence[tuple[str, float]]]], ink: np.ndarray, *, stride: int, ranks: int = 5
+) -> Figure:
+    """The prefixes of a beam search from frame to frame, under their ink: where each is born, how it ranks, where it ends.
+
+    Args:
+        history: frames, each with its prefixes and their probabilities, the best first.
+        ink: (H, W) uint8, the normalised line.
+        stride: px of the line per frame.
+        ranks: prefixes that are drawn at each frame.
+    """
+    width, height = _inches(*ink.shape[::-1])
+    figure, ((line,), (axes,)) = _new(
+        height + 0.55 * ranks + 0.8, 2, width=width + 1.6, height_ratios=[height, 0.55 * ranks], sharex=True
+    )
+    _show_ink(line, ink)
+    places: dict[str, list[tuple[float, int]]] = {}
+    for frame, prefixes in history:
+        for rank, (text, _) in enumerate(prefixes[:ranks]):
+            places.setdefault(text, []).append(((frame + 0.5) * stride, rank))
+    final = [text for text, _ in history[-1][1][:ranks]]
+    for text, path in places.items():
+        lives = text in final
+        style = dict(color="C0" if text == final[0] or final[0].startswith(text) else WRONG, alpha=1.0 if lives else 0.6)
+        if text[:-1] in places and text:
+            before = [place for place in places[text[:-1]] if place[0] < path[0][0]]
+            axes.plot(*zip(*(before[-1:] + path[:1])), ":", linewidth=0.8, **style)
+        axes.plot(*zip(*path), "-", linewidth=1.5, marker="o", markersize=2, **style)
+        axes.annotate(text[-1:] or "", path[0], (0, 3), ha="center", color=style["color"], **NOTE)
+        if not lives and not any(other.startswith(text) for other in final):
+            axes.plot(*path[-1], "x", color=WRONG, markersize=5)
+    for rank, (text, probability) in enumerate(history[-1][1][:ranks]):
+        axes.annotate(f"{text}  {probability:.2f}", (ink.shape[1], rank), (6, -3), annotation_clip=False, **NOTE)
+    axes.set(xlabel=f"px of the line ({stride} a frame)", ylabel="rank", xlim=(0, ink.shape[1]), ylim=(ranks - 0.5, -0.7))
+    axes.set_yticks(range(ranks), range(1, ranks + 1))
+    return figure
+
+
+def weights(curve: pd.DataFrame, *, chosen: float) -> Figure:
+    """CER and exact match over the weight of a language.
+
+    Args:
+        curve: a row for each weight, its index; columns cer and exact, fractions.
+        chosen: the weight to mark.
+    """
+    figure, (axes,) = _new(2.6, 1, 2)
+    for axis, column, label in zip(axes, ("cer", "exact"), ("CER (%)", "exact match (%)")):
+        axis.plot(curve.index, 100 * curve[column], "o-", markersize=4)
+        axis.axvline(chosen, color=QUIET, linestyle=":", label=f"chosen on validation: {chosen:g}")
+        axis.set(xlabel="weight of the language", ylabel=label)
+        axis.legend(fontsize=8)
+    return figure

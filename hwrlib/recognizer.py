@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from hwrlib.charset import Charset
-from hwrlib.ctc import Symbol, greedy_symbols, text_log_probabilities
+from hwrlib.ctc import Decoded, Symbol, greedy_lines, word_spans
 from hwrlib.images import Normalisation, Normalised, normalise, pad
 from hwrlib.weights import SHIPPED
 
@@ -20,11 +20,13 @@ if TYPE_CHECKING:  # imported where it is used: an ONNX model is read without to
     import torch
 
     from hwrlib.images import ImageLike
-    from hwrlib.language import Language
+    from hwrlib.language import Decoder, Language
     from hwrlib.model import CRNN
     from hwrlib.onnx.runtime import OnnxModel
 
 CHUNK = 256  # images in memory at a time
+OWN = "own"  # the language that was saved beside the model
+LANGUAGE_SUFFIX = ".lm"  # of its file, which is called as the model is
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,24 @@ class Character:
 
 
 @dataclass(frozen=True)
+class Word:
+    """One word of a reading, between white space, and its place."""
+
+    text: str
+    start: float  # px from the left edge of the given image
+    end: float  # px
+    confidence: float  # 0-1, the probability that the word is right
+
+
+@dataclass(frozen=True)
 class Reading:
     """What was read in one image."""
 
-    text: str
-    confidence: float  # 0-1: the model's probability that the whole text is right
-    characters: tuple[Character, ...]
-    alternatives: tuple[tuple[str, float], ...] = ()  # other texts and their probabilities, if read with a language
+    text: str  # with a closed list, as the list spells it
+    confidence: float  # 0-1: the probability that the whole text is right
+    characters: tuple[Character, ...]  # as the model writes them
+    words: tuple[Word, ...] = ()
+    alternatives: tuple[tuple[str, float], ...] = ()  # other texts and their probabilities; none if read greedily
 
 
 class Recognizer:
@@ -53,6 +66,7 @@ class Recognizer:
     Args:
         model: of PyTorch, or for ONNX Runtime.
         charset, normalisation: as `hwrlib.checkpoint.load_model` returns them.
+        decoder: the language that the model reads with unless told otherwise; None: greedily.
         config: of the training, for the record.
         metrics: of the checkpoint on the validation split, for the record.
     """
@@ -63,19 +77,23 @@ class Recognizer:
         charset: Charset,
         normalisation: Normalisation,
         *,
+        decoder: Decoder | None = None,
         config: dict | None = None,
         metrics: dict | None = None,
     ):
-        self.model, self.charset, self.normalisation = model, charset, normalisation
+        self.model, self.charset, self.normalisation, self.decoder = model, charset, normalisation, decoder
         self.config, self.metrics = config or {}, metrics or {}
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, *, device: str | torch.device | None = None) -> Recognizer:
-        """A recogniser from a model checkpoint, or from an ONNX file made of one.
+    def from_checkpoint(
+        cls, path: str | Path, *, device: str | torch.device | None = None, decoder: Decoder | str | None = OWN
+    ) -> Recognizer:
+        """A recogniser from a model checkpoint, or from an ONNX file made of one, with the language model beside it.
 
         Args:
-            path: `.pth` or `.onnx`.
+            path: `.pth` or `.onnx`; the language model has the same name and ends in `.lm`.
             device: of a checkpoint, by default the GPU if you have one; an ONNX file is for the CPU.
+            decoder: instead of the language model beside the model.
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: it is not a model of this version, is damaged, or holds code.
@@ -84,14 +102,17 @@ class Recognizer:
             from hwrlib.onnx.runtime import OnnxModel
 
             model = OnnxModel(path)
-            return cls(model, model.charset, model.normalisation, config=model.config, metrics=model.metrics)
+            about = dict(config=model.config, metrics=model.metrics)
+            decoder = _decoder_beside(path, model.charset) if decoder == OWN else decoder
+            return cls(model, model.charset, model.normalisation, decoder=decoder, **about)
         import torch
 
         from hwrlib import checkpoint
 
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         model, charset, normalisation, about = checkpoint.load_model(path, device=device)
-        return cls(model, charset, normalisation, **about)
+        decoder = _decoder_beside(path, charset) if decoder == OWN else decoder
+        return cls(model, charset, normalisation, decoder=decoder, **about)
 
     @classmethod
     def pretrained(cls, name: str, *, device: str | torch.device | None = None) -> Recognizer:
@@ -120,40 +141,46 @@ class Recognizer:
         return cls.from_checkpoint(checkpoint.find_checkpoint(checkpoint.latest_run(runs_dir)), device=device)
 
     def read(
-        self, images: ImageLike | Sequence[ImageLike], *, language: Language | None = None, batch_size: int = 64
+        self,
+        images: ImageLike | Sequence[ImageLike],
+        *,
+        language: Language | Decoder | str | None = OWN,
+        alternatives: int = 5,
+        batch_size: int = 64,
     ) -> Reading | list[Reading]:
         """Read one image or many.
 
         Args:
             images: one of what `hwrlib.images.to_grey` accepts (a path, a file, bytes, a PIL image, an array, a tensor), or
                 a sequence of them; any size.
-            language: of `hwrlib.language`; beam search weighs it against the image, and the confidence is that of the text
-                among the final beams. By default the most probable class of every frame is read, as it stands there.
+            language: by default "own", the language model that was saved beside the model, if there is one. Another one of
+                `hwrlib.language` is weighed as the own one is. None reads the most probable class of every frame, without
+                any language: as it stands there, for a diplomatic transcription.
+            alternatives: other texts in a reading at most.
             batch_size: images that go through the model together.
         Returns:
             A reading for one image, a list of readings in the given order for several.
         Raises:
-            ValueError: an image cannot be read; the message names it.
+            ValueError: an image cannot be read; the message names it. The language belongs to another charset.
         """
+        options = dict(language=language, alternatives=alternatives, batch_size=batch_size)
         if (
             isinstance(images, (str, Path, bytes, bytearray, Image.Image, np.ndarray))
             or hasattr(images, "read")
             or hasattr(images, "detach")
         ):
-            return next(self.read_each([images], language=language, batch_size=batch_size))
-        return list(self.read_each(images, language=language, batch_size=batch_size))
+            return next(self.read_each([images], **options))
+        return list(self.read_each(images, **options))
 
-    def read_each(
-        self, images: Iterable[ImageLike], *, language: Language | None = None, batch_size: int = 64
-    ) -> Iterator[Reading]:
+    def read_each(self, images: Iterable[ImageLike], **options) -> Iterator[Reading]:
         """As `read`, one reading at a time: memory does not grow with the number of images."""
-        for reading in self.try_read(images, language=language, batch_size=batch_size):
+        for reading in self.try_read(images, **options):
             if isinstance(reading, ValueError):
                 raise reading
             yield reading
 
     def read_to_csv(
-        self, paths: Iterable[str | Path], table: str | Path, *, root: str | Path | None = None, batch_size: int = 64
+        self, paths: Iterable[str | Path], table: str | Path, *, root: str | Path | None = None, **options
     ) -> list[ValueError]:
         """Append file name, text and confidence of every image that the table lacks.
 
@@ -164,7 +191,7 @@ class Recognizer:
             paths: image files.
             table: CSV, created if it is missing.
             root: a folder; rows are named by the path below it. By default they are named by the path as given.
-            batch_size: images that go through the model together.
+            options: `language` and `batch_size`, as for `read`.
         Returns:
             The errors of the images that could not be read, in the order of the images.
         Raises:
@@ -173,14 +200,22 @@ class Recognizer:
         """
         from hwrlib.batch.table import read_to_csv
 
-        return read_to_csv(self, paths, table, root=root, batch_size=batch_size)
+        return read_to_csv(self, paths, table, root=root, **options)
 
     def try_read(
-        self, images: Iterable[ImageLike], *, language: Language | None = None, batch_size: int = 64
+        self,
+        images: Iterable[ImageLike],
+        *,
+        language: Language | Decoder | str | None = OWN,
+        alternatives: int = 5,
+        batch_size: int = 64,
     ) -> Iterator[Reading | ValueError]:
-        """A reading of each image, or the error if it cannot be read."""
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        """A reading of each image, or the error if it cannot be read; the arguments are those of `read`."""
+        if batch_size < 1 or alternatives < 0:
+            raise ValueError(
+                f"batch_size must be at least 1 and alternatives at least 0, not {batch_size} and {alternatives}"
+            )
+        decoder = self._decoder(language)
         remaining = iter(images)
         while chunk := list(islice(remaining, CHUNK)):
             # One thread: decoding and scaling are so short here that threads would only wait for each other.
@@ -190,7 +225,8 @@ class Recognizer:
             order = sorted(set(range(len(chunk))) - set(results), key=lambda i: normalised[i].ink.shape[1])
             for first in range(0, len(order), batch_size):
                 indices = order[first : first + batch_size]
-                results.update(zip(indices, self._read_batch([normalised[i] for i in indices], language)))
+                lines = [normalised[i] for i in indices]
+                results.update(zip(indices, self._read_batch(lines, decoder, alternatives)))
             yield from (results[i] for i in range(len(chunk)))
 
     def log_probs(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
@@ -209,25 +245,69 @@ class Recognizer:
         images, image_widths = pad([line.ink for line in lines])
         return self.model.infer(images, image_widths), image_widths // self.model.stride
 
-    def _read_batch(self, lines: Sequence[Normalised], language: Language | None) -> list[Reading]:
-        log_probs, input_lengths = self._forward(lines)
-        if language is None:
-            symbols = greedy_symbols(log_probs, input_lengths)
-            texts = [[symbol.index for symbol in line] for line in symbols]
-            confidences = np.exp(text_log_probabilities(log_probs, input_lengths, texts)).tolist()
-            alternatives: list[tuple] = [()] * len(lines)
-        else:
-            from hwrlib.language import beam_symbols
+    def _decoder(self, language: Language | Decoder | str | None) -> Decoder | None:
+        """The decoder for what `read` was given.
 
-            symbols, confidences, alternatives = beam_symbols(log_probs, input_lengths, language, charset=self.charset)
-        readings = []
-        for line, line_symbols, confidence, others in zip(lines, symbols, confidences, alternatives):
-            characters = tuple(self._character(symbol, line) for symbol in line_symbols)
-            readings.append(Reading("".join(c.text for c in characters), confidence, characters, others))
-        return readings
+        Raises:
+            TypeError: it is something else.
+            ValueError: the language belongs to another charset.
+        """
+        if language is None or language == OWN:
+            return self.decoder if language else None
+        from hwrlib.language import Decoder, Language
+
+        if isinstance(language, Language):
+            language = (self.decoder or Decoder(None)).with_language(language)
+        if not isinstance(language, Decoder):
+            raise TypeError(f"language must be one of hwrlib.language, {OWN!r} or None, not {language!r}")
+        if language.language is not None:
+            language.language.adapted_to(self.charset)
+        return language
+
+    def _read_batch(self, lines: Sequence[Normalised], decoder: Decoder | None, alternatives: int) -> list[Reading]:
+        log_probs, input_lengths = self._forward(lines)
+        if decoder is None:
+            decoded = greedy_lines(log_probs, input_lengths, self.charset)
+        else:
+            decoded = decoder.decode(log_probs, input_lengths, self.charset, alternatives=alternatives)
+        return [self._reading(read, line) for read, line in zip(decoded, lines)]
+
+    def _reading(self, read: Decoded, line: Normalised) -> Reading:
+        characters = tuple(self._character(symbol, line) for symbol in read.symbols)
+        spans = word_spans("".join(character.text for character in characters))
+        words = tuple(
+            Word(
+                "".join(character.text for character in characters[first:last]),
+                characters[first].start,
+                characters[last - 1].end,
+                confidence,
+            )
+            for (first, last), confidence in zip(spans, read.word_confidences)
+        )
+        return Reading(read.text, read.confidence, characters, words, read.alternatives)
 
     def _character(self, symbol: Symbol, line: Normalised) -> Character:
         pixels = self.model.stride / line.scale  # of the given image, per frame
         # Frames of the padding lie beyond the image; what was read there is put at its edge.
         start, end = (min(line.left + frame * pixels, line.right) for frame in (symbol.first_frame, symbol.last_frame + 1))
         return Character(self.charset.decode([symbol.index]), start, end, symbol.confidence)
+
+
+def _decoder_beside(path: str | Path, charset: Charset) -> Decoder | None:
+    """The language model that was saved beside a model of this charset, if there is one.
+
+    Raises:
+        ValueError: it is damaged, or belongs to another charset.
+    """
+    beside = Path(path).with_suffix(LANGUAGE_SUFFIX)
+    if not beside.is_file():
+        return None
+    from hwrlib.language import Decoder
+
+    decoder = Decoder.load(beside)
+    try:
+        if decoder.language is not None:
+            decoder.language.adapted_to(charset)
+    except ValueError as error:
+        raise ValueError(f"{beside}: not of the model beside it ({error}); delete it, or fit it again") from error
+    return decoder

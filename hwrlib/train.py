@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -34,11 +34,11 @@ from hwrlib.charset import Charset
 from hwrlib.checkpoint import Checkpointer
 from hwrlib.config import TrainConfig
 from hwrlib.ctc import ctc_loss, greedy_decode
-from hwrlib.data import Batch, LineDataset, eval_loader, train_loader
+from hwrlib.data import Batch, JoinedLines, LineDataset, eval_loader, train_loader
 from hwrlib.files import with_remedy
 from hwrlib.metrics import Scores, score
 from hwrlib.model import CRNN
-from hwrlib.progress import Progress, logging_to, report_epoch
+from hwrlib.progress import Progress, logger, logging_to, report_epoch
 from hwrlib.state import Training, autocast, start
 from hwrlib.training_data import digest, training_data
 
@@ -143,7 +143,7 @@ def evaluate(model: CRNN, loader: DataLoader, charset: Charset, *, precision: st
 class Run(NamedTuple):
     """A training's result."""
 
-    folder: Path  # with best_model.pth, history.csv, losses.csv, config.json, train.log, tensorboard/
+    folder: Path  # with best_model.pth and .lm, history.csv, losses.csv, config.json, train.log, tensorboard/
     history: pd.DataFrame  # a row per epoch
     best_cer: float  # on the validation split, a fraction
 
@@ -168,11 +168,13 @@ def fit(
         The folder, the history and the best validation CER.
     Raises:
         FileExistsError: `run_dir` holds a training already, and `resume` is off.
-        ValueError: labels do not fit their images, or `resume` finds another configuration or other labels.
+        ValueError: labels do not fit their images, `language_text` holds no text, or `resume` finds another configuration or
+            other labels.
         KeyboardInterrupt: the training was interrupted; its state is saved.
     """
     folder = _open_folder(run_dir, resume)
     with with_remedy(folder), logging_to(folder / "train.log"):
+        more_texts = _texts_for_language(config)
         lines, validation_set, charset = training_data(config, sets)
         training = start(config, charset, math.ceil(len(lines) / config.batch_size), labels=digest(lines))
         checkpointer = Checkpointer(training, folder)
@@ -182,6 +184,8 @@ def fit(
         validation_loader = eval_loader(validation_set, charset, workers=config.workers)
         with with_remedy(folder, kept="the last saved checkpoint is intact"), checkpointer:
             _run_epochs(training, checkpointer, loader, validation_loader, on_epoch)
+        if training.accelerator.is_main_process:
+            _leave_language(folder, config, lines, validation_set, more_texts)
     history = pd.DataFrame(training.history)
     return Run(folder, history, float(history["validation_cer"].min()))
 
@@ -205,6 +209,33 @@ def _run_epochs(
         report_epoch(training, validation)
         on_epoch(pd.DataFrame(training.history))
         checkpointer.stop_if_requested()
+
+
+def _texts_for_language(config: TrainConfig) -> Sequence[str] | Mapping[str, float]:
+    """The texts of `language_text`, read before the training starts, so that a bad file does not end it hours later."""
+    from hwrlib.language.fitting import read_texts  # a drawer: imported where it is used
+
+    return read_texts(config.language_text) if config.language_text else ()
+
+
+def _leave_language(
+    folder: Path,
+    config: TrainConfig,
+    lines: JoinedLines,
+    validation_set: LineDataset,
+    more: Sequence[str] | Mapping[str, float],
+) -> None:
+    """Save the language model of a finished training beside its best model; without one, no earlier one is left there."""
+    from hwrlib.language.fitting import leave_language
+    from hwrlib.recognizer import LANGUAGE_SUFFIX
+
+    if not config.language_order:
+        return (folder / checkpoint.BEST).with_suffix(LANGUAGE_SUFFIX).unlink(missing_ok=True)
+    labels = [text for part in lines.datasets for text in part.texts]
+    try:
+        leave_language(folder / checkpoint.BEST, labels, validation_set, order=config.language_order, more=more)
+    except (ValueError, OSError) as error:  # the model is there, and worth more
+        logger.warning("no language model was left: %s; fit it with: python -m hwrlib.language %s", error, folder)
 
 
 def new_run_folder(runs_dir: str | Path = "runs") -> Path:

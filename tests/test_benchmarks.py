@@ -8,6 +8,7 @@ import yaml
 from benchmarks import accuracy, measure, plain, training
 from benchmarks.__main__ import show
 from benchmarks.accuracy import time_to_accuracy
+from benchmarks.language import language_cost
 from benchmarks.measure import alternate, describe_machine, in_fresh_python, machine_limits, percentile
 from benchmarks.reading import reading_throughput
 from benchmarks.scale import scale
@@ -129,3 +130,11 @@ def test_time_to_accuracy(recipe, drawn_set, tmp_path):
 def test_the_first_time_at_a_target_counts():
     curve = [(10.0, 0.5), (20.0, 0.09), (30.0, 0.04), (40.0, 0.06)]
     assert [accuracy._first(target, curve) for target in (0.10, 0.05, 0.01)] == [20.0, 30.0, None]
+
+
+def test_the_cost_of_a_language_is_measured(drawn_set):
+    result = language_cost(drawn_set, "names", count=8)
+    rates, decoding = result["images/s"], result["decoding, ms per line on one core"]
+    assert set(rates) == set(decoding) == {"greedy", "with the language"} and min(*rates.values(), *decoding.values()) > 0
+    ratio = result["time with the language / greedy"]
+    assert ratio == pytest.approx(rates["greedy"] / rates["with the language"])

@@ -67,6 +67,8 @@ def test_a_whole_number_does_for_a_fraction():
         ("max_stretch", 0.5),
         ("warmup", 1.0),
         ("workers", -1),
+        ("language_order", -1),
+        ("language_order", 21),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(name, value):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hwrlib.charset import Charset
 from hwrlib.ctc import greedy_decode, merge_repeats, text_log_probabilities
-from hwrlib.language import CharacterModel, Language, Lexicon, Mixture, beam_decode, forced_alignment, storage
+from hwrlib.language import CharacterModel, Language, Lexicon, Mixture, beam, beam_decode, forced_alignment, storage
 from hwrlib.language.beam import SURELY_BLANK
 
 NAMES = ["ANNE", "ANNA", "ANNE", "HANNA", "LEA", "LEO", "LENA", "ELENA", "JEAN-LOUIS", "LE GALL", "NOE", "ZOE"]
@@ -357,6 +357,7 @@ def test_a_lexicon_that_can_be_written_stays_as_it_is():
         ([" ", ""], {}, "without any text"),
         (["A"], {"escape": 1}, "escape must be"),
         (["A"], {"escape": -0.1}, "escape must be"),
+        (["AB", "A\nB"], {}, "'A.nB' has a line break"),
         ({"A": 0}, {}, "must be above 0"),
         ({"A": math.inf}, {}, "must be above 0"),
     ],
@@ -380,34 +381,51 @@ def test_a_mixture_is_the_weighted_mean(names):
 # Beam search ---------------------------------------------------------------------------------------------------------
 
 
+ALL_TEXTS = ["".join(text) for n in range(6) for text in itertools.product("AB", repeat=n)]  # that five frames can spell
+
+
+def exact_logs(log_probs: np.ndarray) -> np.ndarray:
+    """(texts,) ln P(text | image) of all texts, by the forward algorithm."""
+    texts = [AB.encode(text) for text in ALL_TEXTS]
+    return text_log_probabilities(np.repeat(log_probs, len(texts), 1), np.full(len(texts), 5), texts)
+
+
+@pytest.fixture
+def unpruned(monkeypatch):
+    """A search that drops nothing but what the beam is too narrow for."""
+    monkeypatch.setattr(beam, "CANDIDATE", -math.inf)
+    monkeypatch.setattr(beam, "HOPELESS", math.inf)
+
+
 @pytest.mark.parametrize("seed", range(20))
-def test_a_wide_beam_finds_the_likeliest_texts(seed):
-    log_probs = random_frames(5, 1, 3, seed=seed, sharpness=1.0)
-    texts = ["".join(text) for n in range(6) for text in itertools.product("AB", repeat=n)]
-    exact = text_log_probabilities(
-        np.repeat(log_probs, len(texts), 1), np.full(len(texts), 5), [AB.encode(t) for t in texts]
-    )
-    best = [texts[i] for i in np.argsort(-exact)[:8]]
+def test_a_wide_beam_finds_the_likeliest_texts(seed, unpruned):
+    log_probs = random_frames(5, 1, 3, seed=seed)
+    exact = exact_logs(log_probs)
     for language, weight in ((None, 0.4), (CharacterModel.fit(["A"], charset=AB), 0)):
         found = decode_one(log_probs, language, AB, beam=100, weight=weight, bonus=0)
-        assert [beam.text for beam in found[:8]] == best
-        assert [beam.log_prob for beam in found[:8]] == pytest.approx(np.sort(exact)[::-1][:8], abs=1e-6)
-        assert sum(beam.probability for beam in found) == pytest.approx(1)
+        assert [one.text for one in found[:8]] == [ALL_TEXTS[i] for i in np.argsort(-exact)[:8]]
+        assert [one.log_prob for one in found] == pytest.approx(np.sort(exact[exact > -math.inf])[::-1].tolist(), abs=1e-6)
+        assert sum(one.probability for one in found) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pruning_costs_little(seed):
+    log_probs = random_frames(5, 1, 3, seed=seed)
+    exact = dict(zip(ALL_TEXTS, exact_logs(log_probs)))
+    found = decode_one(log_probs, None, AB, beam=100)
+    assert found[0].text == max(exact, key=exact.__getitem__)
+    assert all(one.log_prob <= exact[one.text] + 1e-9 for one in found)
+    assert found[0].log_prob == pytest.approx(exact[found[0].text], abs=0.02)
+    assert 0.98 < sum(one.probability for one in found) <= 1 + 1e-9
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_with_a_language_too(seed):
-    log_probs, language = (
-        random_frames(5, 1, 3, seed=seed, sharpness=1.0),
-        CharacterModel.fit(["AB", "ABAB", "BB"], order=3, charset=AB),
-    )
-    texts = ["".join(text) for n in range(6) for text in itertools.product("AB", repeat=n)]
-    image = text_log_probabilities(
-        np.repeat(log_probs, len(texts), 1), np.full(len(texts), 5), [AB.encode(t) for t in texts]
-    )
-    scores = image + 0.7 * np.array([language.log_prob(text) for text in texts]) + 0.5 * np.array(list(map(len, texts)))
+def test_with_a_language_too(seed, unpruned):
+    log_probs, language = random_frames(5, 1, 3, seed=seed), CharacterModel.fit(["AB", "ABAB", "BB"], order=3, charset=AB)
+    priors = 0.7 * np.array([language.log_prob(text) for text in ALL_TEXTS]) + 0.5 * np.array(list(map(len, ALL_TEXTS)))
+    scores = exact_logs(log_probs) + priors
     found = decode_one(log_probs, language, AB, beam=100, weight=0.7, bonus=0.5)
-    assert [beam.text for beam in found[:8]] == [texts[i] for i in np.argsort(-scores)[:8]]
+    assert [one.text for one in found[:8]] == [ALL_TEXTS[i] for i in np.argsort(-scores)[:8]]
     assert found[0].score == pytest.approx(scores.max(), abs=1e-5)
 
 
@@ -481,10 +499,10 @@ def test_what_does_not_fit_together_is_a_clear_error(names):
     log_probs, lengths = random_frames(6, 1, 3), np.array([6])
     for options, message in (
         ({"language": names}, "another charset: it lacks \\['B'\\]"),
-        ({"beam": 0}, "beam must be at least 1"),
-        ({"weight": -0.1}, "weight must be at least 0"),
-        ({"weight": math.nan}, "weight must be at least 0"),
-        ({"bonus": math.inf}, "bonus a number"),
+        ({"beam": 0}, "beam must be a whole number of 1 "),
+        ({"weight": -0.1}, "weight must be a number of at least 0"),
+        ({"weight": math.nan}, "weight must be a number of at least 0"),
+        ({"bonus": math.inf}, "bonus must be a number, not inf"),
         ({"charset": Charset("ABC")}, "do not belong to 1 lines of 4 classes"),
         ({"input_lengths": np.array([7])}, "input_lengths reach 7"),
     ):
@@ -527,26 +545,3 @@ def test_a_text_too_long_for_its_frames_is_a_clear_error():
 
 def test_no_torch_is_imported():
     subprocess.run([sys.executable, "-c", "import sys, hwrlib.language; assert 'torch' not in sys.modules"], check=True)
-
-
-# Reading with a language ---------------------------------------------------------------------------------------------
-
-
-def test_a_recognizer_reads_only_the_words_of_a_lexicon(recognizer, drawn_set):
-    paths = sorted((drawn_set / "test").iterdir())
-    words = ["LEO", "ANNE", "ZOE"]
-    readings = recognizer.read(paths, language=Lexicon(words))
-    assert {reading.text for reading in readings} <= set(words) | {""}
-    for reading in readings:
-        assert "".join(character.text for character in reading.characters) == reading.text
-        others = [text for text, _ in reading.alternatives]
-        assert reading.text not in others and set(others) <= set(words)
-        assert reading.confidence + sum(p for _, p in reading.alternatives) == pytest.approx(1 if reading.text else 0)
-
-
-def test_a_recognizer_with_an_n_gram_keeps_what_is_clear_and_lists_alternatives(recognizer, draw):
-    language = CharacterModel.fit(["ZOE", "LEO", "ANNE"], charset=recognizer.charset)
-    reading = recognizer.read(draw("ZOE"), language=language)
-    assert reading.text == "ZOE" and reading.confidence > 0.5 and reading.alternatives
-    spans = [(character.start, character.end) for character in reading.characters]
-    assert spans == sorted(spans) and recognizer.read(draw("ZOE")).alternatives == ()

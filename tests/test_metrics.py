@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from hwrlib.charset import Charset
-from hwrlib.diagnosis import confusion_matrix, exact_among_surest, reliability, unwritable_fraction
+from hwrlib.diagnosis import (
+    accepted_fraction,
+    calibration_error,
+    confusion_matrix,
+    exact_among_surest,
+    reliability,
+    unwritable_fraction,
+)
 from hwrlib.metrics import (
     align,
     cer,
@@ -175,6 +182,18 @@ def test_reliability_by_hand():
 def test_exact_among_the_surest_by_hand():
     shares = exact_among_surest([0.2, 0.9, 0.5], [True, True, False])
     assert shares.tolist() == pytest.approx([1, 1 / 2, 2 / 3])
+
+
+def test_calibration_error_by_hand():
+    bins = reliability([0.9, 0.1, 0.7, 0.3], [True, False, True, True], bins=2)  # off by 0.3 and by 0.2
+    assert calibration_error(bins) == pytest.approx(0.25)
+    assert calibration_error(reliability([1.0, 0.0], [True, False], bins=2)) == calibration_error([]) == 0
+
+
+def test_accepted_fraction_by_hand():
+    shares = np.array([1, 1, 2 / 3, 3 / 4, 4 / 5])
+    assert accepted_fraction(shares, exact=0.8) == 1 and accepted_fraction(shares, exact=0.9) == 2 / 5
+    assert accepted_fraction(np.array([0.0, 0.5])) == 0
 
 
 def test_an_interval_of_an_unknown_metric_is_rejected():

@@ -1,5 +1,6 @@
 """hwrlib.onnx: an exported model reads the same texts, without torch."""
 
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from hwrlib import synthetic
 from hwrlib.charset import Charset
 from hwrlib.images import Normalisation
 from hwrlib.labels import read_labels
+from hwrlib.language import Calibration, CharacterModel, Decoder
 from hwrlib.metrics import cer
 from hwrlib.model import CRNN
 from hwrlib.onnx import export
@@ -20,6 +22,7 @@ from hwrlib.onnx.runtime import OnnxModel
 from hwrlib.recognizer import Recognizer
 from hwrlib.weights import SHIPPED
 
+CHARSET = Charset("AELNOZ")  # of the tiny recogniser
 NORMALISATION = Normalisation(height=16, max_width=96, min_width=32)
 
 
@@ -67,7 +70,7 @@ def test_it_reads_the_same_texts_at_the_same_positions(recognizer, exported, dra
     fast = Recognizer.from_checkpoint(exported)
     assert (fast.charset, fast.normalisation) == (recognizer.charset, recognizer.normalisation)
     assert fast.metrics == recognizer.metrics and fast.config == recognizer.config
-    for slow, quick in zip(recognizer.read(paths), fast.read(paths)):
+    for slow, quick in zip(recognizer.read(paths, language=None), fast.read(paths, language=None)):
         assert quick.text == slow.text and quick.confidence == pytest.approx(slow.confidence, abs=0.02)
         assert [c.start for c in quick.characters] == pytest.approx([c.start for c in slow.characters])
 
@@ -113,6 +116,33 @@ def test_the_command_writes_a_file_that_reads(run, tmp_path, monkeypatch, capsys
     export.main()
     assert "words.onnx" in capsys.readouterr().out
     assert Recognizer.from_checkpoint(tmp_path / "words.onnx").read(draw("ZOE")).text == "ZOE"
+
+
+def test_the_command_takes_the_language_along(run, tmp_path, monkeypatch, drawn_set):
+    source = shutil.copytree(run.folder, tmp_path / "run")
+    language = CharacterModel.fit(["LEO ANNE", "ZE"], charset=CHARSET)
+    Decoder(language, weight=0.5, of_texts=Calibration(1.5, -0.2)).save(source / "best_model.lm")
+    monkeypatch.setattr(sys, "argv", ["export", str(source), str(tmp_path / "words.onnx")])
+    export.main()
+    assert (tmp_path / "words.lm").read_bytes() == (source / "best_model.lm").read_bytes()
+    slow = Recognizer.from_checkpoint(source / "best_model.pth", device="cpu")
+    fast = Recognizer.from_checkpoint(tmp_path / "words.onnx")
+    assert fast.decoder.weight == 0.5 and fast.decoder.language is not None
+    paths = sorted((drawn_set / "test").iterdir())
+    for one, other in zip(slow.read(paths), fast.read(paths)):
+        assert one.text == other.text and one.confidence == pytest.approx(other.confidence, abs=0.05)
+
+
+def test_the_command_leaves_a_language_at_its_place(run, tmp_path, monkeypatch):
+    source = shutil.copytree(run.folder, tmp_path / "run")
+    before = (source / "best_model.lm").read_bytes()
+    monkeypatch.setattr(sys, "argv", ["export", str(source), str(source / "best_model.onnx")])
+    export.main()
+    assert (source / "best_model.lm").read_bytes() == before
+    (source / "best_model.lm").unlink()
+    monkeypatch.setattr(sys, "argv", ["export", str(source), str(tmp_path / "greedy.onnx")])
+    export.main()
+    assert not (tmp_path / "greedy.lm").exists() and Recognizer.from_checkpoint(tmp_path / "greedy.onnx").decoder is None
 
 
 def test_files_that_are_not_our_models_are_rejected(exported, tmp_path):

@@ -57,6 +57,13 @@ def alpha(frames: int, states: int) -> np.ndarray:
     return -np.abs(time / frames - state / states) * 50.0
 
 
+BEAMS = [  # of a search that drops A for the B after it
+    (2, [("A", 0.6), ("B", 0.3), ("", 0.1)]),
+    (5, [("BO", 0.5), ("A", 0.4), ("B", 0.1)]),
+    (9, [("BO", 0.8), ("BOB", 0.1), ("B", 0.1)]),
+]
+
+
 def every_figure(lines: list[np.ndarray], history: pd.DataFrame) -> dict[str, Figure]:
     """One figure of each kind, from input such as the notebooks give."""
     rng = np.random.default_rng(0)
@@ -82,9 +89,9 @@ def every_figure(lines: list[np.ndarray], history: pd.DataFrame) -> dict[str, Fi
         "suspicion": plots.suspicion([30.0, 80.0, np.inf], [0.1, 2.0, 5.0]),
         "confusions": plots.confusions(diagnosis.confusion_matrix(names, ["ANE", "LFO", "2OE"] * 3)),
         "rates": plots.rates(table, overall=0.03, xlabel="characters in the label"),
-        "reliability": plots.reliability(
-            diagnosis.reliability(confidences, correct), diagnosis.exact_among_surest(confidences, correct)
-        ),
+        "reliability": plots.reliability({"greedy": (confidences, ~correct), "language": (confidences, correct)}),
+        "beams": plots.beams(BEAMS, lines[0], stride=STRIDE, ranks=3),
+        "weights": plots.weights(pd.DataFrame({"cer": [0.1, 0.05], "exact": [0.5, 0.7]}, index=[0.0, 0.4]), chosen=0.4),
         "trellis": plots.trellis(alpha(64, 13), "LAMBER", np.resize(lines[0], (40, 256)), stride=STRIDE),
         "spans": plots.spans(lines[1], reading, "LÉO"),
         "ctc_frames": plots.ctc_frames(

@@ -27,6 +27,7 @@ def test_every_notebook_has_a_parameters_cell_with_types_and_comments():
         "03_evaluation",
         "04_prediction",
         "05_label_audit",
+        "06_language",
     ]
     for path in PATHS:
         parameters = notebook_parameters(path)
@@ -134,12 +135,13 @@ def test_only_new_lines_of_a_log_are_followed(tmp_path, capsys):
 
 
 def test_the_summary_names_the_figures_the_picture_and_the_next_step(tmp_path, drawn_set):
-    metrics = {"cer": 0.0334, "exact": 0.867, "lines": 1000, "split": "test"}
+    metrics = {"cer": 0.0334, "exact": 0.867, "lines": 1000, "split": "test", "greedy": {"cer": 0.0405, "exact": 0.82}}
     (tmp_path / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     (tmp_path / "predictions.csv").write_text(
         "filename,truth,prediction\nTEST_000.png,A,A\nTEST_001.png,E,\n", encoding="utf-8"
     )
     said = course.summary(tmp_path, drawn_set)
     assert "CER 3.34%, exact 86.70% on 1,000 lines of" in said and "test split" in said
+    assert "without the language model: CER 4.05%, exact 82.00%" in said
     assert os.path.relpath(tmp_path / "readings.png") in said and "Recognizer.latest" in said
     assert (tmp_path / "readings.png").read_bytes().startswith(b"\x89PNG")

@@ -51,7 +51,7 @@ def cross_validate(config: TrainConfig, folder: str | Path, *, folds: int = 3) -
     """
     if folds < 2:
         raise ValueError(f"cross-validation needs at least 2 folds, not {folds}")
-    config = dataclasses.replace(config, start_from="", extra_data="", corrections="", patience=0)
+    config = dataclasses.replace(config, start_from="", extra_data="", corrections="", patience=0, language_order=0)
     # The charset of all folds: a character that occurs only in the judged fold does not make its label suspect.
     texts = LineDataset(config.data, "train", config.normalisation).texts
     config = dataclasses.replace(config, characters=config.characters or Charset.from_texts(texts).characters)

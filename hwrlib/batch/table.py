@@ -20,7 +20,7 @@ def read_to_csv(
     table: str | Path,
     *,
     root: str | Path | None = None,
-    batch_size: int = 64,
+    **options,
 ) -> list[ValueError]:
     """See `Recognizer.read_to_csv`."""
     table, errors = Path(table), []
@@ -32,7 +32,7 @@ def read_to_csv(
             new = ((key, path) for key, path in named if not (key in done or done.add(key)))
             while chunk := list(islice(new, CHUNK)):
                 rows = io.StringIO()
-                for (key, _), reading in zip(chunk, recognizer.try_read([path for _, path in chunk], batch_size=batch_size)):
+                for (key, _), reading in zip(chunk, recognizer.try_read([path for _, path in chunk], **options)):
                     if isinstance(reading, ValueError):
                         errors.append(reading)
                     else:

@@ -1,19 +1,37 @@
 """What a text is likely to be, whatever the image shows: language models, lists of words, and beam search with them.
 
     character_model  an n-gram over characters, fitted to texts in seconds (its probabilities: kneser_ney; ARPA files: arpa)
+    words            known words within a text, beside a language that can spell any other (their letters: trie)
     lexicon          the known values of a field
-    mixture          several of these together, as for names: a list of names and an n-gram for the others
+    mixture          several languages together
     beam             prefix beam search: the texts that image and language together find likeliest
-    alignment        the frames of every character of such a text, for `Recognizer.read(images, language=...)`
+    alignment        the frames of every character of such a text
+    decoder          a language with its weight and temperature, as `Recognizer.read` uses it; saved beside a model as `.lm`
+    fitting          the language of a training, fitted to its labels and further texts
+    tuning           its weight, and the calibration of its confidence, chosen on a validation split
 
-All of it is NumPy and plain Python: reading with ONNX Runtime needs no torch.
+All but `fitting` is NumPy and plain Python: reading with ONNX Runtime needs no torch. `python -m hwrlib.language` fits a
+language to a trained model.
 """
 
-from hwrlib.language.alignment import beam_symbols, forced_alignment
+from hwrlib.language.alignment import forced_alignment
 from hwrlib.language.base import Language
 from hwrlib.language.beam import Beam, beam_decode
 from hwrlib.language.character_model import CharacterModel
+from hwrlib.language.decoder import Calibration, Decoder
 from hwrlib.language.lexicon import Lexicon
 from hwrlib.language.mixture import Mixture
+from hwrlib.language.words import Words
 
-__all__ = ["Beam", "CharacterModel", "Language", "Lexicon", "Mixture", "beam_decode", "beam_symbols", "forced_alignment"]
+__all__ = [
+    "Beam",
+    "Calibration",
+    "CharacterModel",
+    "Decoder",
+    "Language",
+    "Lexicon",
+    "Mixture",
+    "Words",
+    "beam_decode",
+    "forced_alignment",
+]

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hwrlib.charset import Charset
 from hwrlib.ctc import Symbol, ctc_states, frames_needed, merge_repeats
-from hwrlib.language.base import Language
-from hwrlib.language.beam import beam_decode
 
 FORBIDDEN = -1e30  # a logarithm that no sum makes up for
 
@@ -75,25 +72,3 @@ def _trace(scores: np.ndarray, steps: np.ndarray, *, end: int) -> list[int]:
         path.append(state)
         state -= int(step[state])
     return path[::-1]
-
-
-def beam_symbols(
-    log_probs: np.ndarray, input_lengths: np.ndarray, language: Language, *, charset: Charset
-) -> tuple[list[list[Symbol]], list[float], list[tuple[tuple[str, float], ...]]]:
-    """What `Recognizer.read` needs of beam search.
-
-    Args:
-        log_probs: (T, N, C) natural-log probabilities.
-        input_lengths: (N,) valid frames, each at most T.
-        language: weighed against the image.
-        charset: of the C classes.
-    Returns:
-        Of each line the characters of its most probable text with their frames, that text's probability among the final
-        beams, and the other texts with theirs. A line in which no text of a closed list fits is read as empty, with
-        confidence 0.
-    """
-    beams = beam_decode(log_probs, input_lengths, language, charset=charset)
-    best = [charset.encode(line[0].text) if line else [] for line in beams]
-    symbols = forced_alignment(log_probs, input_lengths, best)
-    confidences = [line[0].probability if line else 0.0 for line in beams]
-    return symbols, confidences, [tuple((beam.text, beam.probability) for beam in line[1:]) for line in beams]

@@ -92,8 +92,8 @@ def _add(level: Level, line: str, order: int) -> None:
     if not (math.isfinite(log_prob) and math.isfinite(backoff) and log_prob <= 0):
         raise ValueError(f"not the logarithm of a probability: {line!r}")
     labels = [TOKENS.get(token, token) for token in tokens]
-    if word := next((label for label in labels if len(label) != 1 and label != UNKNOWN), None):
-        raise ValueError(f"{word!r} is not a single character")
+    if words := [label for label in labels if len(label) != 1 and label != UNKNOWN]:
+        raise ValueError(f"{words[0]!r} is not a single character")
     if order > 1 and (UNKNOWN in labels or "<s>" in tokens[1:] or "</s>" in tokens[:-1]):
         return
     log_prob, backoff = max(log_prob * math.log(10), LOWEST), max(backoff * math.log(10), LOWEST)

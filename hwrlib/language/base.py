@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -24,6 +25,7 @@ class Language(ABC):
 
     start: State
     kinds: ClassVar[dict[str, type[Language]]] = {}  # by the name that stands in a file
+    _adapted: tuple[Charset, Language] | None = None
 
     def __init_subclass__(cls) -> None:
         Language.kinds[cls.__name__] = cls
@@ -36,13 +38,19 @@ class Language(ABC):
     def end(self, state: State) -> float:
         """ln P(the text ends here | the characters so far)."""
 
-    @abstractmethod
     def adapted_to(self, charset: Charset) -> Language:
-        """This language as a recogniser of that charset can write it.
+        """This language as a recogniser of that charset can write it; the last answer is remembered.
 
         Raises:
             ValueError: it belongs to another charset.
         """
+        if self._adapted is None or self._adapted[0] != charset:
+            self._adapted = (charset, self._adapt(charset))
+        return self._adapted[1]
+
+    @abstractmethod
+    def _adapt(self, charset: Charset) -> Language:
+        """What `adapted_to` returns."""
 
     @abstractmethod
     def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -55,6 +63,10 @@ class Language(ABC):
 
     def texts(self) -> list[str] | None:
         """All texts it allows, if they are a closed list; None if any text is possible."""
+        return None
+
+    def characters(self) -> str | None:
+        """The only characters that it may be asked for; None if it may be asked for any."""
         return None
 
     def original(self, text: str) -> str:
@@ -91,10 +103,28 @@ class Language(ABC):
             ValueError: it is damaged, not a language, or of another kind than the class it was called on.
         """
         header, arrays = storage.read(path)
-        try:
+        with storage.fitting_together(path):
             language = Language.kinds[header["kind"]].unpack(header, arrays)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
-            raise ValueError(f"{path}: damaged, its parts do not fit together ({error!r}); save it again") from error
         if not isinstance(language, cls):
             raise ValueError(f"{path}: holds a {type(language).__name__}, not a {cls.__name__}")
         return language
+
+
+def log_add(a: float, b: float) -> float:
+    """ln(e^a + e^b)."""
+    if a < b:
+        a, b = b, a
+    return a if b == -math.inf else a + math.log1p(math.exp(b - a))
+
+
+def pack_part(name: str, language: Language) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """A language that is part of another one, in that one's file: its header and its arrays, under a name."""
+    header, arrays = language.pack()
+    packed = {f"{name}.{key}": array for key, array in arrays.items()}
+    return {name: {"kind": type(language).__name__, **header}}, packed
+
+
+def unpack_part(name: str, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Language:
+    """What `pack_part` was called on."""
+    own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
+    return Language.kinds[header[name]["kind"]].unpack(header[name], own)

@@ -7,6 +7,9 @@ which is what reading the likeliest class of every frame cannot do. Prefixes are
 
     ln P(prefix | image) + weight x ln P(prefix | language) + bonus x characters.
 
+What is dropped at a frame is remembered: if a tenth of all probability went with it, the right text is lost with that
+probability, however sure the final beams are of each other.
+
 Source: Graves et al., *Connectionist Temporal Classification* (2006), section 3.2; with a language: Hannun et al.,
 *First-Pass Large Vocabulary Continuous Speech Recognition using Bi-Directional Recurrent DNNs* (2014).
 """
@@ -23,10 +26,11 @@ from hwrlib.charset import BLANK, Charset
 from hwrlib.ctc import TINY, text_log_probabilities
 from hwrlib.language.base import Language, State
 
-BEAM = 16
+BEAM, MAX_BEAM = 16, 10_000
 WEIGHT, BONUS = 0.4, 0.6
 SURELY_BLANK = 0.999  # frames whose blank is more probable are passed over: nothing is written there
-CANDIDATE = -7.0  # log-probability below which a class is not tried at a frame
+CANDIDATE = -6.5  # log-probability below which a class is not tried at a frame
+HOPELESS = 8.0  # a prefix whose score is so far below the best one's is dropped
 SMALLEST = 1e-30  # probability that is assumed even for a class that the network rules out
 CHUNK = 512  # texts of a closed list that are scored together
 
@@ -35,9 +39,16 @@ class Beam(NamedTuple):
     """A text that an image may show."""
 
     text: str
-    probability: float  # among the line's final beams, or among all texts of a closed list
+    probability: float  # among all texts, as far as the search can tell, or among those of a closed list
     log_prob: float  # ln P(text | image), of the network alone; a little too low, since weak paths are not followed
     score: float  # what beams are ranked by
+
+
+class Found(NamedTuple):
+    """What a search has found in a line."""
+
+    beams: list[Beam]  # the likeliest first
+    kept: list[float]  # (T,) of the probability of all prefixes that were ranked at a frame, the fraction in the beams
 
 
 class Prefix:
@@ -82,20 +93,37 @@ def beam_decode(
         weight: of the language's logarithms beside the network's.
         bonus: added for each character, since a language alone prefers short texts.
     Returns:
-        N lists, the likeliest text first; an empty one if no text of a closed list fits into the line's frames.
+        N lists, the likeliest text first; an empty one if no text of a closed list fits into the line's frames. The
+        probabilities lack to 1 what was dropped on the way.
     Raises:
-        ValueError: the language, or C, is of another charset; a length exceeds T; beam or weight is out of range.
+        ValueError: the language, or C, is of another charset; a length exceeds T; beam, weight or bonus is out of range.
     """
+    settings = dict(beam=beam, weight=weight, bonus=bonus)
+    return [found.beams for found in search(log_probs, input_lengths, language, charset=charset, **settings)]
+
+
+def search(
+    log_probs: np.ndarray,
+    input_lengths: np.ndarray,
+    language: Language | None,
+    *,
+    charset: Charset,
+    beam: int,
+    weight: float,
+    bonus: float,
+) -> list[Found]:
+    """As `beam_decode`, with what was kept at each frame."""
     log_probs, input_lengths = np.asarray(log_probs), np.asarray(input_lengths)
-    _check(log_probs, input_lengths, charset, beam, weight, bonus)
+    _check_frames(log_probs, input_lengths, charset)
+    check_settings(beam=beam, weight=weight, bonus=bonus)
     language = None if language is None else language.adapted_to(charset)
     closed = None if language is None else language.texts()
     if language is not None and closed is not None:
-        search: _Search | _ClosedList = _ClosedList(closed, language, charset, beam=beam, weight=weight, bonus=bonus)
+        decoder: _Search | _ClosedList = _ClosedList(closed, language, charset, beam=beam, weight=weight, bonus=bonus)
     else:
         weight, bonus = (0.0, 0.0) if language is None else (weight, bonus)
-        search = _Search(language if weight else None, charset, beam=beam, weight=weight, bonus=bonus)
-    return [search.decode(log_probs[:length, n]) for n, length in enumerate(input_lengths.tolist())]
+        decoder = _Search(language if weight else None, charset, beam=beam, weight=weight, bonus=bonus)
+    return [decoder.decode(log_probs[:length, n]) for n, length in enumerate(input_lengths.tolist())]
 
 
 class _Search:
@@ -104,21 +132,24 @@ class _Search:
     def __init__(self, language: Language | None, charset: Charset, *, beam: int, weight: float, bonus: float):
         self.language, self.charset, self.beam, self.weight, self.bonus = language, charset, beam, weight, bonus
 
-    def decode(self, log_probs: np.ndarray) -> list[Beam]:
+    def decode(self, log_probs: np.ndarray) -> Found:
         """The texts of the final beams; log_probs: (T, C) of one line."""
         root = Prefix(None, BLANK, "", None if self.language is None else self.language.start, 0.0)
-        beams, log_scale = {root: [1.0, 0.0]}, 0.0  # prefix -> P(ends in a blank), P(ends in its last character)
         probs = np.exp(log_probs, dtype=np.float64)  # (T, C)
-        candidates = _candidates(log_probs)
-        surely_blank, rows = (probs[:, BLANK] > SURELY_BLANK).tolist(), np.maximum(probs, SMALLEST)
-        for time in range(len(probs)):
-            if surely_blank[time]:
-                log_scale += float(log_probs[time, BLANK])
+        written = probs[:, BLANK] <= SURELY_BLANK  # (T,) frames at which something may be written
+        log_scale = float(log_probs[~written, BLANK].sum())
+        times, candidates = np.flatnonzero(written).tolist(), _candidates(log_probs)
+        rows = np.maximum(probs[written], SMALLEST).tolist()
+        beams, kept, before = {root: [1.0, 0.0]}, [1.0] * len(log_probs), -1
+        for time, row in zip(times, rows):
+            if time > before + 1:  # blanks were passed over: all paths end in one
                 beams = {prefix: [blank + label, 0.0] for prefix, (blank, label) in beams.items()}
-            else:
-                beams = self._rank(self._step(beams, rows[time].tolist(), candidates[time]))
-                log_scale += _rescale(beams)
-        return self._finish(beams, log_scale)
+            before = time
+            beams, kept[time] = self._rank(self._step(beams, row, candidates[time]))
+            if not beams:
+                return Found([], kept)  # the language rules out every text
+            log_scale += _rescale(beams)
+        return Found(self._finish(beams, log_scale, math.prod(kept)), kept)
 
     def _step(self, beams: dict[Prefix, list[float]], row: list[float], candidates: list[int]) -> dict[Prefix, list[float]]:
         """One frame: every prefix stays as it is, or grows by one of the candidates."""
@@ -142,11 +173,11 @@ class _Search:
     def _needed(self, stays: dict[Prefix, list[float]]) -> float:
         """The score below which a prefix, grown by a character, cannot be among the best: the language is not asked for it.
 
-        All that stay score higher already, and the language can only lower the other's score.
+        All that stay score higher already, or the best of them by far, and the language can only lower the other's score.
         """
-        if len(stays) < self.beam:
-            return -math.inf
-        return min(map(_score, stays, stays.values())) - max(self.bonus, 0.0)
+        scores = list(map(_score, stays, stays.values()))
+        lowest = max(scores) - HOPELESS if len(stays) < self.beam else max(min(scores), max(scores) - HOPELESS)
+        return lowest - max(self.bonus, 0.0)
 
     def _grow(self, prefix: Prefix, index: int) -> Prefix:
         character, state, prior = self.charset.characters[index - 1], None, prefix.prior + self.bonus
@@ -156,21 +187,28 @@ class _Search:
         child = prefix.children[index] = Prefix(prefix, index, character, state, prior)
         return child
 
-    def _rank(self, ahead: dict[Prefix, list[float]]) -> dict[Prefix, list[float]]:
-        """The best prefixes, the best one first."""
+    def _rank(self, ahead: dict[Prefix, list[float]]) -> tuple[dict[Prefix, list[float]], float]:
+        """The best prefixes, the best one first, and the fraction of the probability of all that they have."""
         scores = dict(zip(ahead, map(_score, ahead, ahead.values())))
-        best = sorted(scores, key=scores.__getitem__, reverse=True)[: self.beam]
-        return {prefix: ahead[prefix] for prefix in best if scores[prefix] > -math.inf}  # what the language rules out
+        order = sorted(scores, key=scores.__getitem__, reverse=True)
+        highest = scores[order[0]]
+        if highest == -math.inf:
+            return {}, 0.0
+        best = {prefix: ahead[prefix] for prefix in order[: self.beam] if scores[prefix] >= highest - HOPELESS}
+        if len(best) == len(order):
+            return best, 1.0
+        relative = [math.exp(scores[prefix] - highest) for prefix in order]
+        return best, sum(relative[: len(best)]) / sum(relative)
 
-    def _finish(self, beams: dict[Prefix, list[float]], log_scale: float) -> list[Beam]:
-        """The prefixes as whole texts."""
+    def _finish(self, beams: dict[Prefix, list[float]], log_scale: float, kept: float) -> list[Beam]:
+        """The prefixes as whole texts, which together have the probability `kept`."""
         texts, log_probs, scores = [], [], []
         for prefix, (blank, label) in beams.items():
             texts.append(prefix.text())
             log_probs.append(min(math.log(blank + label or TINY) + log_scale, 0.0))
             end = 0.0 if self.language is None else self.weight * self.language.end(prefix.state)
             scores.append(log_probs[-1] + prefix.prior + end)
-        return _ranked(texts, np.array(log_probs), np.array(scores))
+        return _ranked(texts, np.array(log_probs), np.array(scores), kept)
 
 
 class _ClosedList:
@@ -182,7 +220,7 @@ class _ClosedList:
         priors = np.array([language.log_prob(text) for text in texts])
         self.priors = weight * priors + bonus * np.array([len(text) for text in texts])  # (texts,)
 
-    def decode(self, log_probs: np.ndarray) -> list[Beam]:
+    def decode(self, log_probs: np.ndarray) -> Found:
         """The likeliest texts; log_probs: (T, C) of one line."""
         parts = []
         for first in range(0, len(self.texts), CHUNK):
@@ -190,7 +228,7 @@ class _ClosedList:
             repeated = np.broadcast_to(log_probs[:, None], (len(log_probs), len(classes), log_probs.shape[1]))
             parts.append(text_log_probabilities(repeated, np.full(len(classes), len(log_probs)), classes))
         image = np.concatenate(parts)  # (texts,) ln P(text | image)
-        return _ranked(self.texts, image, image + self.priors)[: self.beam]
+        return Found(_ranked(self.texts, image, image + self.priors, 1.0)[: self.beam], [1.0] * len(log_probs))
 
 
 # Parts ---------------------------------------------------------------------------------------------------------------
@@ -221,29 +259,37 @@ def _rescale(beams: dict[Prefix, list[float]]) -> float:
     return math.log(highest)
 
 
-def _ranked(texts: Sequence[str], log_probs: np.ndarray, scores: np.ndarray) -> list[Beam]:
-    """The possible texts with their probabilities, the likeliest first."""
+def _ranked(texts: Sequence[str], log_probs: np.ndarray, scores: np.ndarray, total: float) -> list[Beam]:
+    """The possible texts, the likeliest first, with their probabilities, which sum to a total."""
     if not (possible := np.flatnonzero(np.isfinite(scores))).size:
         return []
     weights = np.exp(scores[possible] - scores[possible].max())
-    order = np.argsort(-weights, kind="stable")
-    probabilities = weights / weights.sum()
+    probabilities = total * weights / weights.sum()
+    order = np.argsort(-probabilities, kind="stable")
     return [
         Beam(texts[possible[i]], float(probabilities[i]), float(log_probs[possible[i]]), float(scores[possible[i]]))
         for i in order
     ]
 
 
-def _check(
-    log_probs: np.ndarray, input_lengths: np.ndarray, charset: Charset, beam: int, weight: float, bonus: float
-) -> None:
+def _check_frames(log_probs: np.ndarray, input_lengths: np.ndarray, charset: Charset) -> None:
     if log_probs.ndim != 3 or log_probs.shape[1:] != (len(input_lengths), len(charset)):
         raise ValueError(
             f"log_probs of shape {log_probs.shape} do not belong to {len(input_lengths)} lines of {len(charset)} classes"
         )
     if len(input_lengths) and input_lengths.max() > len(log_probs):
         raise ValueError(f"input_lengths reach {input_lengths.max()}, but there are {len(log_probs)} frames")
-    if beam < 1:
-        raise ValueError(f"beam must be at least 1, not {beam}")
-    if not (math.isfinite(weight) and weight >= 0 and math.isfinite(bonus)):
-        raise ValueError(f"weight must be at least 0 and bonus a number, not {weight} and {bonus}")
+
+
+def check_settings(*, beam: int, weight: float, bonus: float) -> None:
+    """Check the settings of a beam search.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+    if not (isinstance(beam, int) and 1 <= beam <= MAX_BEAM):
+        raise ValueError(f"beam must be a whole number of 1 ... {MAX_BEAM}, not {beam!r}")
+    if not (isinstance(weight, (int, float)) and math.isfinite(weight) and weight >= 0):
+        raise ValueError(f"weight must be a number of at least 0, not {weight!r}")
+    if not (isinstance(bonus, (int, float)) and math.isfinite(bonus)):
+        raise ValueError(f"bonus must be a number, not {bonus!r}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,8 +21,8 @@ from hwrlib.charset import Charset
 from hwrlib.language import arpa, kneser_ney
 from hwrlib.language.base import Language
 from hwrlib.language.kneser_ney import ROOT, START
+from hwrlib.language.trie import EDGE, as_array
 
-EDGE = "\n"  # before the first and after the last character of a text: a line's break
 MAX_ORDER = 20
 
 
@@ -61,8 +60,8 @@ class CharacterModel(Language):
         code_points = np.array([ord(label) for label in (EDGE, *charset.characters)], "<u4")[classes]
         self._labels = code_points.tobytes().decode("utf-32-le", "surrogatepass")  # one character for each node
         firsts = np.concatenate([[1], 1 + np.cumsum(children)])  # (nodes + 1,)
-        self._firsts, self._suffixes = _array("i", firsts), _array("i", _suffixes(classes, children, len(charset)))
-        self._log_probs, self._backoffs = _array("f", log_probs), _array("f", backoffs)
+        self._firsts, self._suffixes = as_array("i", firsts), as_array("i", _suffixes(classes, children, len(charset)))
+        self._log_probs, self._backoffs = as_array("f", log_probs), as_array("f", backoffs)
 
     def __len__(self) -> int:
         """Number of n-grams of all orders."""
@@ -207,7 +206,11 @@ class CharacterModel(Language):
         """ln P(the text ends here | the characters so far)."""
         return self.advance(state, EDGE)[0]
 
-    def adapted_to(self, charset: Charset) -> CharacterModel:
+    def characters(self) -> str | None:
+        """Those of its charset."""
+        return self.charset.characters
+
+    def _adapt(self, charset: Charset) -> CharacterModel:
         """The model itself, if it is of this charset.
 
         Raises:
@@ -244,13 +247,6 @@ class CharacterModel(Language):
 
 
 # Parts ---------------------------------------------------------------------------------------------------------------
-
-
-def _array(typecode: str, values: np.ndarray) -> array:
-    """An array of Python's own: an element of it is read much faster than one of NumPy's, and it takes as little room."""
-    result = array(typecode)
-    result.frombytes(np.ascontiguousarray(values, np.dtype(typecode)).tobytes())
-    return result
 
 
 def _encode(text: str, charset: Charset) -> np.ndarray:

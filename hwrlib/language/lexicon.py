@@ -32,7 +32,7 @@ class Lexicon(Language):
         escape: probability that a text is not in the list; all characters are then equally likely. For a better guess at
             such texts, put the list into a `Mixture` with a `CharacterModel`.
     Raises:
-        ValueError: the list is empty, or a frequency or the escape is out of range.
+        ValueError: the list is empty, a text has a line break, or a frequency or the escape is out of range.
     """
 
     def __init__(self, texts: Iterable[str] | Mapping[str, float], *, escape: float = 0.0):
@@ -41,6 +41,8 @@ class Lexicon(Language):
             if not (math.isfinite(weight) and weight > 0):
                 raise ValueError(f"the frequency of {text!r} must be above 0, not {weight}")
             text = unicodedata.normalize("NFC", text).strip()
+            if SEPARATOR in text:
+                raise ValueError(f"{text!r} has a line break; each text of a list is one line")
             weights[text] = weights.get(text, 0.0) + weight
         weights.pop("", None)
         if not weights:
@@ -52,7 +54,6 @@ class Lexicon(Language):
         self._masses = array("d", accumulate((weights[text] for text in self._texts), initial=0.0))  # before each text
         self._characters = set().union(*self._texts)
         self._originals: dict[str, str] = {}  # the recogniser's spelling -> the list's, where they differ
-        self._adapted: tuple[Charset, Language] | None = None  # what `adapted_to` found last
         self.start: Range = (0, len(self._texts), "")
 
     def __len__(self) -> int:
@@ -91,32 +92,17 @@ class Lexicon(Language):
 
     # The recogniser's spelling ---------------------------------------------------------------------------------------
 
-    def adapted_to(self, charset: Charset) -> Language:
-        """The list as a recogniser writes it: what its charset lacks is put in capitals, without accents, or both.
-
-        Returns:
-            This lexicon or another; with an escape, a mixture with `CharacterModel.uniform`.
-        Raises:
-            ValueError: a text has a character that cannot be written in any of these ways.
-        """
-        if self._adapted is None or self._adapted[0] != charset:
-            self._adapted = (charset, self._adapt(charset))
-        return self._adapted[1]
-
     def _adapt(self, charset: Charset) -> Language:
+        """The list in the recogniser's spelling (see `respelled`); with an escape, a mixture with a uniform language.
+
+        Raises:
+            ValueError: a text has a character that cannot be written in any way.
+        """
         lexicon = self
-        if lacking := charset.missing("".join(self._characters)):
-            table = {ord(character): _written(character, charset) for character in lacking}
-            weights: dict[str, float] = {}
-            originals: dict[str, str] = {}
-            for place, text in enumerate(self._texts):
-                if unwritable := [character for character in text if table.get(ord(character), character) is None]:
-                    raise ValueError(f"{text!r} is in the list, but the recogniser cannot write {unwritable}; take it out")
-                written = text.translate(table)
-                weights[written] = weights.get(written, 0.0) + self._mass(place, place + 1)
-                originals.setdefault(written, self.original(text))
+        if charset.missing("".join(self._characters)):
+            weights, originals = respelled(dict(zip(self._texts, np.diff(self._masses).tolist())), charset)
             lexicon = Lexicon(weights)
-            lexicon._originals = originals
+            lexicon._originals = {written: self.original(text) for written, text in originals.items()}
         if not self.escape:
             return lexicon
         closed = Lexicon(dict(zip(lexicon._texts, np.diff(lexicon._masses).tolist())))
@@ -136,6 +122,35 @@ class Lexicon(Language):
         if len(texts) != len(arrays["weights"]):
             raise ValueError(f"{len(texts)} texts, but {len(arrays['weights'])} frequencies")
         return cls(dict(zip(texts, arrays["weights"].tolist())), escape=header["escape"])
+
+
+def respelled(
+    weights: Mapping[str, float], charset: Charset, *, skip: bool = False
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Texts as a recogniser writes them: what its charset lacks is put in capitals, without accents, or both.
+
+    Args:
+        weights: texts and their frequencies; those of texts that are written alike are added.
+        charset: of the recogniser.
+        skip: skip texts that cannot be written at all.
+    Returns:
+        The written texts with their frequencies, and the first text that each stands for.
+    Raises:
+        ValueError: a text cannot be written, and `skip` is off.
+    """
+    table = {ord(character): _written(character, charset) for character in charset.missing("".join(weights))}
+    never = {chr(code) for code, written in table.items() if written is None}
+    written_weights: dict[str, float] = {}
+    originals: dict[str, str] = {}
+    for text, weight in weights.items():
+        if unwritable := never.intersection(text):
+            if skip:
+                continue
+            raise ValueError(f"{text!r} is in the list, but the recogniser cannot write {sorted(unwritable)}; take it out")
+        written = text.translate(table)
+        written_weights[written] = written_weights.get(written, 0.0) + weight
+        originals.setdefault(written, text)
+    return written_weights, originals
 
 
 def _written(character: str, charset: Charset) -> str | None:

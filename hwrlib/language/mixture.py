@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwrlib.charset import Charset
-from hwrlib.language.base import Language, State
+from hwrlib.language.base import Language, State, pack_part, unpack_part
 
 IMPOSSIBLE = -math.inf
 
@@ -49,11 +49,15 @@ class Mixture(Language):
         ends = [(mass + language.end(inner), inner) for (_, language), (mass, inner) in zip(self.parts, state)]
         return _log_ratio(ends, state)
 
+    def characters(self) -> str | None:
+        """Those of the first part that knows only some: all that do must be of one charset."""
+        return next((found for _, part in self.parts if (found := part.characters()) is not None), None)
+
     def original(self, text: str) -> str:
         """The text as a list among the parts spells it."""
         return next((found for _, part in self.parts if (found := part.original(text)) != text), text)
 
-    def adapted_to(self, charset: Charset) -> Mixture:
+    def _adapt(self, charset: Charset) -> Mixture:
         """The mixture of the adapted parts.
 
         Raises:
@@ -63,22 +67,18 @@ class Mixture(Language):
         return self if all(new is old for (_, new), (_, old) in zip(parts, self.parts)) else Mixture(parts)
 
     def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The headers of the parts, and their arrays with the part's number before the name."""
-        headers, arrays = [], {}
-        for number, (weight, language) in enumerate(self.parts):
-            header, own = language.pack()
-            headers.append({"kind": type(language).__name__, "weight": weight, **header})
-            arrays |= {f"{number}.{name}": array for name, array in own.items()}
-        return {"parts": headers}, arrays
+        """The weights, and the parts by their numbers."""
+        header, arrays = {"weights": [weight for weight, _ in self.parts]}, {}
+        for number, (_, language) in enumerate(self.parts):
+            own_header, own_arrays = pack_part(str(number), language)
+            header, arrays = header | own_header, arrays | own_arrays
+        return header, arrays
 
     @classmethod
     def unpack(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Mixture:
         """What `pack` was called on."""
-        parts = []
-        for number, part in enumerate(header["parts"]):
-            own = {name.removeprefix(f"{number}."): array for name, array in arrays.items() if name.startswith(f"{number}.")}
-            parts.append((part["weight"], Language.kinds[part["kind"]].unpack(part, own)))
-        return cls(parts)
+        weights = header["weights"]
+        return cls([(weight, unpack_part(str(number), header, arrays)) for number, weight in enumerate(weights)])
 
 
 def _log_ratio(after: Sequence[tuple[float, State]], before: Sequence[tuple[float, State]]) -> float:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import numpy as np
 from hwrlib.files import atomic_write
 
 MAGIC = b"hwrlib-language-1\n"
-DTYPES = ("<u1", "<u2", "<f2", "<f4")
+DTYPES = ("<u1", "<u2", "<u4", "<f2", "<f4")
 MAX_HEADER = 1 << 20  # bytes
 MAX_BYTES = 1 << 28  # of a file, and of its arrays when unpacked: 32 million n-grams
 MAX_RATIO = 1100  # zlib packs at most 1,032 bytes into one
@@ -59,6 +61,19 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return header, _unpack(packed, parts)
     except (ValueError, TypeError, KeyError, RecursionError, zlib.error) as error:
         raise ValueError(f"{path}: damaged or cut short ({error}); save the language model again") from error
+
+
+@contextmanager
+def fitting_together(path: str | Path) -> Iterator[None]:
+    """Turn whatever goes wrong in the block, which makes an object of a file's parts, into a clear error.
+
+    Raises:
+        ValueError: instead of it.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged, its parts do not fit together ({error!r}); save it again") from error
 
 
 def _unpack(packed: bytes, parts: list[tuple[str, np.dtype, int]]) -> dict[str, np.ndarray]:

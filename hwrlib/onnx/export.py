@@ -20,6 +20,7 @@ from hwrlib.files import atomic_write
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN, FULL_INK, BiLSTM, ColumnMax, ResidualBlock
 from hwrlib.onnx.runtime import EXPORT, FORMAT
+from hwrlib.recognizer import LANGUAGE_SUFFIX
 
 OPSET, IR_VERSION = 17, 8
 LSTM_GATES = (0, 3, 1, 2)  # torch stacks the gates as input, forget, cell, output; ONNX as input, output, forget, cell
@@ -202,4 +203,11 @@ def _export(source: str, file: Path) -> Path:
     if found.suffix == ".onnx":
         raise ValueError(f"{found}: this is an ONNX file already; name a checkpoint (.pth): `{EXPORT}`")
     model, charset, normalisation, record = checkpoint.load_model(found)
-    return to_onnx(model, charset, normalisation, file, **record)
+    to_onnx(model, charset, normalisation, file, **record)
+    language, copied = found.with_suffix(LANGUAGE_SUFFIX), file.with_suffix(LANGUAGE_SUFFIX)
+    if not language.is_file():
+        copied.unlink(missing_ok=True)  # of another model that was exported under this name
+    elif language.resolve() != copied.resolve():
+        with atomic_write(copied) as copy:
+            copy.write(language.read_bytes())
+    return file

