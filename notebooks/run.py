@@ -31,6 +31,7 @@ from hwrlib.progress import duration
 from hwrlib.train import new_run_folder
 
 NOTEBOOKS = ROOT / "notebooks"
+TYPES = {"str": str, "int": int, "float": float, "bool": bool}  # of the parameters of notebooks
 TRAINING = "02_training"  # takes its knobs from a recipe
 
 
@@ -38,7 +39,7 @@ def notebook_parameters(notebook: Path) -> dict[str, dict[str, Any]]:
     """The parameters of a notebook: name -> `{"type", "default", "help"}`, read from its parameters cell."""
     return {
         name: {
-            "type": about["inferred_type_name"].split("#")[0].strip(),
+            "type": about["inferred_type_name"].split("#")[0].strip(),  # of the annotation
             "default": ast.literal_eval(about["default"]),
             "help": about["help"],
         }
@@ -63,7 +64,7 @@ def check_parameters(values: dict[str, Any], known: dict[str, dict[str, Any]]) -
         [f"unknown parameters {unknown}; known are: {', '.join(sorted({*own, *TrainConfig.names()}))}"] if unknown else []
     )
     for name in sorted(set(values) & set(own)):
-        wanted, given = type(own[name]["default"]), type(values[name])
+        wanted, given = TYPES[own[name]["type"]], type(values[name])
         if given is not wanted and not (wanted is float and given is int):
             hint = " (write 0.001, not 1e-3)" if wanted is float and given is str else ""
             faults.append(f"{name} must be {wanted.__name__}, not {values[name]!r}{hint}")
@@ -182,6 +183,7 @@ def summary(run_dir: Path, data: Path) -> str:
     split, name = metrics["split"], os.path.relpath(data)
     return f"""
 CER {metrics["cer"]:.2%}, exact {metrics["exact"]:.2%} on {metrics["lines"]:,} lines of {name}, {split} split
+(without the language model: CER {metrics["greedy"]["cer"]:.2%}, exact {metrics["greedy"]["exact"]:.2%})
 
 Look at   {os.path.relpath(save_picture(run_dir, data, split))}: some lines and what was read in them
           {os.path.relpath(run_dir)}/: the executed notebooks, best_model.pth, metrics.json, history.csv, predictions.csv
