@@ -43,7 +43,7 @@ class Tuned(NamedTuple):
     tuned: Scores  # with the decoder
 
 
-def tune(language: Language, frames: Frames, texts: Sequence[str], charset: Charset, *, beam: int | None = None) -> Tuned:
+def tune(language: Language, frames: Frames, texts: Sequence[str], charset: Charset) -> Tuned:
     """The decoder with the lowest CER on these lines, calibrated; without the language if it does not help.
 
     Args:
@@ -51,14 +51,13 @@ def tune(language: Language, frames: Frames, texts: Sequence[str], charset: Char
         frames: of lines that neither the network nor the language was trained on.
         texts: their labels.
         charset: of the network.
-        beam: prefixes that are kept at each frame.
     Raises:
         ValueError: all labels are special: nothing to tune on.
     """
     known = [i for i, text in enumerate(texts) if not is_special(text)]
     frames, texts = [frames[i] for i in known], [texts[i] for i in known]
     greedy = score(texts, [charset.decode(greedy_decode(line[:, None], [len(line)])[0]) for line in frames])
-    decoder = Decoder(language) if beam is None else Decoder(language, beam=beam)
+    decoder = Decoder(language)
     lists = _NBest(texts, language.adapted_to(charset))
     for _ in range(ROUNDS):
         lists.add(_search(decoder, frames, charset))
