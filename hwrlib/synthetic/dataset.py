@@ -89,6 +89,11 @@ def name_frequencies() -> dict[str, dict[str, float]]:
     return frequencies
 
 
+def label_frequencies() -> dict[str, float]:
+    """The names as labels write them, in capitals without accents, and their frequencies."""
+    return {label: sum(spellings.values()) for label, spellings in name_frequencies().items()}
+
+
 class PlannedImage(NamedTuple):
     """One image to render: its number in the split, the name in capitals with accents, the number of the hand."""
 

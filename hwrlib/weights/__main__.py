@@ -20,9 +20,9 @@ WORDS = 200_000  # the most frequent; with more, the model of lines would exceed
 
 def french_names() -> dict[str, float]:
     """First names and surnames in capitals without accents, and their frequencies (public domain)."""
-    from hwrlib.synthetic.dataset import name_frequencies
+    from hwrlib.synthetic.dataset import label_frequencies
 
-    return {name: sum(spellings.values()) for name, spellings in name_frequencies().items()}
+    return label_frequencies()
 
 
 def french_words() -> dict[str, float]:
