@@ -71,11 +71,12 @@ def _counts(texts: Sequence[str] | Mapping[str, float], *, total: float) -> Coun
         return Counter(texts)
     softened = {text: frequency**SOFTENED for text, frequency in texts.items()}
     scale = total / sum(softened.values())
-    return Counter({text: max(scale * weight, 1.0) for text, weight in softened.items()})
+    return Counter({text: scale * weight for text, weight in softened.items()})
 
 
 def _n_gram(counts: Mapping[str, float], charset: Charset, order: int) -> CharacterModel:
-    return CharacterModel.fit(list(counts), weights=list(counts.values()), charset=charset, order=order)
+    weights = [max(weight, 1.0) for weight in counts.values()]  # Kneser-Ney's discount would eat up fractions of a count
+    return CharacterModel.fit(list(counts), weights=weights, charset=charset, order=order)
 
 
 def bits_per_character(language: Language, texts: Sequence[str]) -> float:

