@@ -60,6 +60,7 @@ language: $(VENV)/ready  ## fit the language models of the shipped weights again
 refresh: $(VENV)/ready  ## execute all notebooks again, to be committed
 	for notebook in notebooks/0*.ipynb; do \
 	  TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace $$notebook || exit 1; done
+	$(BIN)/python notebooks/static.py notebooks/0*.ipynb
 	$(BIN)/nbstripout --keep-output --keep-count --keep-id \
 	  --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.language_info.version" \
 	  notebooks/0*.ipynb

@@ -28,6 +28,7 @@ def test_every_notebook_has_a_parameters_cell_with_types_and_comments():
         "04_prediction",
         "05_label_audit",
         "06_language",
+        "07_your_own_hand",
     ]
     for path in PATHS:
         parameters = notebook_parameters(path)

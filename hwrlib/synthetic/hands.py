@@ -181,8 +181,17 @@ def _grain() -> np.ndarray:
     return np.clip(60 * fine / fine.std() + 34 * slow / slow.std() + 90, 0, 255).astype(np.uint8)
 
 
-def _write(canvas: np.ndarray, line: Line, hand: Hand, rng: np.random.Generator) -> None:
-    """Write one line onto the enlarged canvas, squeezed if it would not fit."""
+def pen_strokes(line: Line, hand: Hand, rng: np.random.Generator, *, width: float) -> list[np.ndarray]:
+    """The path of the pen that writes a line, squeezed if it would not fit.
+
+    Args:
+        line: the text and its place.
+        hand: the writer.
+        rng: decides what varies when the same hand writes again.
+        width: px of the paper.
+    Returns:
+        The strokes, (P, 2) each: x and y in px from the upper left corner.
+    """
     glyphs, boxes = zip(*_spell(line.text, hand))
     count, height = len(glyphs), line.height * hand.size
     sizes = [len(glyph.points) for glyph in glyphs]
@@ -196,13 +205,20 @@ def _write(canvas: np.ndarray, line: Line, hand: Hand, rng: np.random.Generator)
     shift[:, 0] += starts
     points = np.concatenate([glyph.points for glyph in glyphs])
     points = points * np.repeat(1 + stretch, sizes, axis=0) + np.repeat(shift, sizes, axis=0)
-    squeeze = min(1, (canvas.shape[1] / SUPERSAMPLING - 4 - line.x) / max(1, points[:, 0].max() * height))
+    squeeze = min(1, (width - 4 - line.x) / max(1, points[:, 0].max() * height))
     pixels = (line.x, line.baseline) + points * (height * squeeze, -height * squeeze**0.5)
-    pixels = (pixels * (SUPERSAMPLING << FRACTION_BITS)).astype(np.int32)
     ends = pairwise(accumulate((length for glyph in glyphs for length in glyph.lengths), initial=0))
+    return [pixels[start:end] for start, end in ends]
+
+
+def _write(canvas: np.ndarray, line: Line, hand: Hand, rng: np.random.Generator) -> None:
+    """Write one line onto the enlarged canvas."""
+    strokes = [
+        (stroke * (SUPERSAMPLING << FRACTION_BITS)).astype(np.int32)
+        for stroke in pen_strokes(line, hand, rng, width=canvas.shape[1] / SUPERSAMPLING)
+    ]
     # OpenCV draws whole pixels: a width in between is drawn with the next thinner pen in stronger ink.
     width = max(2, SUPERSAMPLING * hand.pen)
-    strokes = [pixels[start:end] for start, end in ends]
     cv2.polylines(canvas, strokes, False, 205 + round(50 * (width % 1)), int(width), cv2.LINE_8, FRACTION_BITS)
 
 
