@@ -40,11 +40,16 @@ kaggle: $(VENV)/ready  ## the Kaggle archive into data/kaggle: make kaggle ARCHI
 	@test -n "$(ARCHIVE)" || { echo "make kaggle ARCHIVE=path/to/the/archive.zip (or the folder it unpacks to)"; exit 2; }
 	$(BIN)/python -m hwrlib.sources kaggle "$(ARCHIVE)" --out data/kaggle $(if $(OVERWRITE),--overwrite)
 
-weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and data/lines (seven hours; resumes after an interruption)
+weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and data/lines (eight hours; resumes after an interruption)
+	$(BIN)/pip install -qq -e ".[weights]"
+	$(BIN)/python -m hwrlib.weights names data/french_names.csv
+	test -d data/spliced || $(BIN)/python -m hwrlib.synthetic.splices data/kaggle --out data/spliced --count 24000 --seed 1
+	test -d data/spliced_more || $(BIN)/python -m hwrlib.synthetic.splices data/kaggle --out data/spliced_more --count 12000 \
+	  --seed 2 --text data/french_names.csv
 	$(BIN)/python -m hwrlib.synthetic --out data/synthetic10k --train 10000 --validation 10 --test 10
-	for step in names names_more lines lines_more lines_tall lines_all; do \
+	for step in names_spliced names_more names_last lines lines_more lines_tall lines_all; do \
 	  $(BIN)/python -m hwrlib.train -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; done
-	cp runs/names_more/best_model.pth hwrlib/weights/names.pth
+	$(BIN)/python -m hwrlib.weights half runs/names_last hwrlib/weights/names.pth
 	$(BIN)/python -m hwrlib.weights half runs/lines_all hwrlib/weights/lines.pth
 	for name in names lines; do $(BIN)/python -m hwrlib.onnx $$name hwrlib/weights/$$name.onnx || exit 1; done
 	$(MAKE) language

@@ -116,9 +116,9 @@ def _stages(training: Training, loader: DataLoader, steps: int) -> dict[str, flo
         with timed("load"):
             batch = next(batches)
         with timed("augment"):
-            images = augment(batch.images, config.augment)
+            images, image_widths = augment(batch.images, batch.image_widths, config.augment)
         with timed("forward"), training.autocast():
-            log_probs, input_lengths, shortcut = training.model(images, batch.image_widths)
+            log_probs, input_lengths, shortcut = training.model(images, image_widths)
         with timed("CTC"):
             loss = ctc_loss(log_probs, batch, input_lengths).mean()
             if shortcut is not None:

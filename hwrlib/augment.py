@@ -10,48 +10,63 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hwrlib.images import WIDTH_STEP
 
-def augment(images: Tensor, strength: float = 1.0) -> Tensor:
-    """Another way of writing the same text: every image is randomly bent, slanted, moved, thickened or thinned.
 
-    Random numbers come from torch's global state.
+def augment(images: Tensor, image_widths: Tensor, strength: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Another way of writing the same text: every image is randomly bent, slanted, scaled, moved, thickened or thinned.
+
+    The canvas becomes wider where a line does: if its first letter were pushed out of the image, the network would learn to
+    invent it. Random numbers come from torch's global state.
 
     Args:
         images: (N, 1, H, W) uint8 ink, 0 is paper; what moves in from outside is paper.
+        image_widths: (N,) px of each image that are not padding.
         strength: 0 leaves the images as they are; 0.5 suits short trainings, 1 long ones.
     Returns:
-        (N, 1, H, W) float ink in 0 … 1.
+        (N, 1, H, W') float ink in 0 … 1, and their (N,) widths, none smaller than before.
     """
     images = images.float() / 255
     if strength == 0:
-        return images
-    images = F.grid_sample(images, _warped_grid(images, strength), align_corners=False)
-    return _vary_strokes(images, strength)
+        return images, image_widths
+    grid, image_widths = _warped_grid(images, image_widths, strength)
+    return _vary_strokes(F.grid_sample(images, grid, align_corners=False), strength), image_widths
 
 
-def _warped_grid(images: Tensor, strength: float) -> Tensor:
-    """A sampling grid (N, H, W, 2): scale, slant, rotation and shift, and a coarse elastic field on top."""
+def _warped_grid(images: Tensor, image_widths: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """Where each new pixel comes from, (N, H, W', 2) as `grid_sample` wants it, and the new widths (N,)."""
     n, _, height, width = images.shape
-    device = images.device
+    device, widths = images.device, image_widths.float()
 
     def spread(limit: float) -> Tensor:
         return (torch.rand(n, device=device) * 2 - 1) * limit * strength
 
-    aspect = width / height
-    slant, turn = spread(0.35), spread(0.03)
-    theta = torch.zeros(n, 2, 3, device=device)
-    theta[:, 0, 0] = 1 + spread(0.12)
-    theta[:, 0, 1] = slant / aspect
-    theta[:, 0, 2] = spread(0.03)
-    theta[:, 1, 0] = turn * aspect
-    theta[:, 1, 1] = 1 + spread(0.15)
-    theta[:, 1, 2] = spread(0.12)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    # Half of the lines are smaller than their image is high, as beside printed words or in a crop that was cut generously.
+    zoom = 1 + 0.7 * strength * (2 * torch.rand(n, device=device) - 1).clamp(min=0)
+    scale_x, scale_y = zoom * (1 + spread(0.12)), zoom * (1 + spread(0.15))  # old px per new px
+    slant = spread(0.35)
+    turn = spread(1) * (height / widths / 4).clamp(max=0.03)  # the ends of a long line stay in the image
+    margin = slant.abs() * height / 2 / scale_x  # room for what the slant moves beyond the ends of the line
+    needed = widths / scale_x + 2 * margin
+    new_widths = torch.maximum(needed.ceil(), widths)
+    left = margin + torch.rand(n, device=device) * (new_widths - needed).clamp(max=width / 8)
+    shift = spread(0.06) * height + (torch.rand(n, device=device) - 0.5) * (zoom - 1) * height
+
+    new_width = -(-int(new_widths.max()) // WIDTH_STEP) * WIDTH_STEP
+    x = torch.arange(new_width, device=device) + 0.5  # (W',) centres of the pixels
+    y = torch.arange(height, device=device)[:, None] + 0.5 - height / 2  # (H, 1) from the middle
+    scale_x, scale_y, slant, turn, left, shift = (v[:, None, None] for v in (scale_x, scale_y, slant, turn, left, shift))
+    bend_x, bend_y = _elastic_field(n, height, new_width, strength, device)
+    from_x = (x - left) * scale_x + y * slant + bend_x  # (N, H, W')
+    from_y = y * scale_y + shift + turn * (x - new_widths[:, None, None] / 2) + bend_y
+    return torch.stack([from_x * 2 / width - 1, from_y * 2 / height], -1), new_widths.long()
+
+
+def _elastic_field(n: int, height: int, width: int, strength: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Random displacements that vary slowly: (N, H, W) of up to 2.5 px to the sides, and of up to 3 px up and down."""
     knots = (torch.rand(n, 2, 4, max(width // 24, 2), device=device) * 2 - 1) * strength
-    knots[:, 0] *= 5 / width  # up to 2.5 px to the sides
-    knots[:, 1] *= 6 / height  # up to 3 px up and down
     field = F.interpolate(knots, size=(height, width), mode="bilinear", align_corners=True)
-    return grid + field.permute(0, 2, 3, 1)
+    return 2.5 * field[:, 0], 3 * field[:, 1]
 
 
 def _vary_strokes(images: Tensor, strength: float) -> Tensor:

@@ -1,90 +1,120 @@
 """Lines decoded and normalised once: one flat file of uint8 ink, mapped into memory.
 
 A set larger than memory costs only disk, and no epoch ever decodes an image. The file's name holds a fingerprint of the
-image files (name, size, time of change) and of the normalisation: if one of them changes, the cache is built again.
+image files (name, size, time of change) and of the normalisation: if one of them changes, the cache is built again. So it is
+if it is damaged.
 """
 
 import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
+from glob import escape
 from itertools import chain
 from pathlib import Path
-from uuid import uuid4
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from hwrlib.files import atomic_write, with_remedy
+from hwrlib.files import atomic_write, locked
 from hwrlib.images import Normalisation, normalise
+from hwrlib.progress import logger
 
 VERSION = 3  # raised whenever the same images give other ink
+EFFECTIVE_IDS = os.access in os.supports_effective_ids  # ask what this process may do, where the system can tell
 LINES_PER_WORKER = 2000  # another process that builds the cache must be worth its start
 
 
 class InkCache:
     """The normalised lines of a folder of images; `cache[i]` is (H, W) uint8 ink.
 
+    Of several processes that need the same cache, one builds it and the others wait.
+
     Args:
         folder: of the images, `data/mine/train` for instance; the cache is kept in `data/mine/.cache/`.
         names: the image files, relative to the folder.
         normalisation: how every image is prepared.
+    Attributes:
+        widths: (len,) px of each line; 0 for a broken one.
+        broken: why images cannot be read, by place.
+        digest: of all ink.
     Raises:
+        FileNotFoundError: the folder was removed or replaced while its lines were cached.
         WriteError: the disk is full or read-only.
     """
 
     def __init__(self, folder: Path, names: Sequence[str], normalisation: Normalisation):
         self.height = normalisation.height
-        self._stem = f"{folder.name}-{hashlib.sha1(repr(normalisation).encode()).hexdigest()[:8]}"
-        self._path = folder.parent / ".cache" / f"{self._stem}-{_fingerprint(folder, names)}.ink"
-        index_path = self._path.with_suffix(".json")
-        if not (index_path.is_file() and self._path.is_file()):
-            self._build([folder / name for name in names], normalisation, index_path)
-        index = json.loads(index_path.read_text(encoding="utf-8"))
-        self.broken: dict[int, str] = {int(i): reason for i, reason in index["broken"].items()}  # why, by place
-        self.widths = np.array(index["widths"], dtype=np.int64)  # px of each line; 0 for a broken one
-        self._offsets = np.concatenate([[0], np.cumsum(self.widths * self.height)]).astype(np.int64)
-        self._ink: np.ndarray | None = None
+        stem = f"{folder.name}-{hashlib.sha1(repr(normalisation).encode()).hexdigest()[:8]}"
+        place = folder.parent / ".cache" / stem  # what the names of all caches for this normalisation begin with
+        self._path = place.with_name(f"{stem}-{_fingerprint(folder, names)}.ink")
+        if not self._open(len(names)):
+            with locked(place):
+                if not self._open(len(names)):  # another process may just have built it
+                    self._build(folder, names, normalisation)
+                    self._open(len(names))
+                    _remove_others(place, self._path)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        if self._ink is None:  # opened late, so that worker processes map the file themselves
-            self._ink = np.memmap(self._path, np.uint8, mode="c")  # copy on write: the file is never changed
+        if self._ink is None:  # in a worker process that was not forked
+            self._ink = self._map()
         return np.array(self._ink[self._offsets[index] : self._offsets[index + 1]]).reshape(self.height, -1)
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_ink": None}
 
-    def _build(self, images: Sequence[Path], normalisation: Normalisation, index_path: Path) -> None:
-        """Write the ink, then the index that makes it valid; each file appears complete or not at all.
-
-        Several processes may do so at once (those of a data-parallel training); each writes a file of its own.
-        """
-        with with_remedy(index_path.parent):
-            index_path.parent.mkdir(exist_ok=True)
-        partial_path = self._path.with_suffix(f".{uuid4().hex}.partial")
+    def _open(self, lines: int) -> bool:
+        """Read the index and map the ink, which others may remove from then on; False if there is no whole cache."""
         try:
-            with with_remedy(self._path), open(partial_path, "wb") as file:
-                widths, broken = _write_ink(file, images, normalisation)
-        except OSError:
-            partial_path.unlink(missing_ok=True)
-            raise
-        try:
-            os.replace(partial_path, self._path)
-            with atomic_write(index_path) as file:
-                file.write(json.dumps({"widths": widths, "broken": broken}).encode())
+            index = json.loads(self._path.with_suffix(".json").read_bytes())
+            self.broken = {int(i): str(reason) for i, reason in index["broken"].items()}
+            self.widths, self.digest = np.array(index["widths"], dtype=np.int64), str(index["digest"])
+            self._offsets = np.concatenate([[0], np.cumsum(self.widths * self.height)])
+            if len(self.widths) != lines or set(np.flatnonzero(self.widths <= 0)) != set(self.broken):
+                raise ValueError("the index does not belong to these lines")
+            if self._path.stat().st_size != self._offsets[-1]:
+                raise ValueError("the ink does not belong to the index")
+            self._ink = self._map()
+            return True
         except FileNotFoundError:
-            if not index_path.is_file():  # else another process finished first and has tidied up
-                raise
-        for path in index_path.parent.glob(f"{self._stem}-*"):
-            if path not in (self._path, index_path):
-                path.unlink(missing_ok=True)
+            return False
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            logger.info("%s: damaged, or of an earlier version (%s); the lines are cached again", self._path, error)
+            return False
+
+    def _map(self) -> np.ndarray:
+        """The ink, read from the file only where it is used; copy on write: the file is never changed."""
+        return np.memmap(self._path, np.uint8, mode="c") if self._offsets[-1] else np.empty(0, np.uint8)
+
+    def _build(self, folder: Path, names: Sequence[str], normalisation: Normalisation) -> None:
+        """Write the ink, then the index that makes it valid; each file appears complete or not at all."""
+        try:
+            with atomic_write(self._path) as file:
+                index = _write_ink(file, [folder / name for name in names], normalisation)
+            with atomic_write(self._path.with_suffix(".json")) as file:
+                file.write(json.dumps(index).encode())
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{folder}: removed or replaced by another process while its lines were cached; start again"
+            ) from error
 
 
-def _write_ink(file, images: Sequence[Path], normalisation: Normalisation) -> tuple[list[int], dict[int, str]]:
-    """Normalise every image and write its ink; the widths, and why images are broken, by their place."""
-    widths, broken = [], {}
+def _remove_others(place: Path, path: Path) -> None:
+    """Remove caches of earlier versions of the images, and what killed processes left of theirs."""
+    for pattern in (f"{escape(place.name)}-*", f".{escape(place.name)}-*.partial"):
+        for other in place.parent.glob(pattern):
+            if other not in (path, path.with_suffix(".json")):
+                with suppress(OSError):  # Windows keeps files that a training has open
+                    other.unlink()
+
+
+def _write_ink(file: BinaryIO, images: Sequence[Path], normalisation: Normalisation) -> dict[str, Any]:
+    """Normalise every image and write its ink; the index: all widths, why images are broken by place, and a digest."""
+    widths, broken, digest = [], {}, hashlib.sha1()
     # Processes, not threads: decoding a line takes such short steps that threads would wait for each other.
     workers = min(os.cpu_count() or 1, len(images) // LINES_PER_WORKER)
     chunks = DataLoader(_Normalised(images, normalisation), batch_size=32, num_workers=workers, collate_fn=list)
@@ -97,13 +127,13 @@ def _write_ink(file, images: Sequence[Path], normalisation: Normalisation) -> tu
                 broken[i] = line
                 widths.append(0)
             else:
-                file.write(line.tobytes())
+                ink = line.tobytes()
+                file.write(ink)
                 widths.append(line.shape[1])
+                digest.update(b"%d:" % line.shape[1] + ink)
     finally:
         cv2.setNumThreads(threads)
-    file.flush()
-    os.fsync(file.fileno())
-    return widths, broken
+    return {"widths": widths, "broken": broken, "digest": digest.hexdigest()}
 
 
 class _Normalised(Dataset):
@@ -116,8 +146,11 @@ class _Normalised(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> np.ndarray | str:
+        path = self.images[index]
+        if path.exists() and not path.is_file():
+            return f"{path}: not a readable image, but a folder, a pipe or a device"
         try:
-            return normalise(self.images[index], self.normalisation).ink
+            return normalise(path, self.normalisation).ink
         except ValueError as error:
             return str(error)
 
@@ -127,7 +160,8 @@ def _fingerprint(folder: Path, names: Sequence[str]) -> str:
     for name in names:
         try:
             status = os.stat(folder / name)
-            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-        except OSError:
+            access = "" if os.access(folder / name, os.R_OK, effective_ids=EFFECTIVE_IDS) else " unreadable"
+            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}{access}\n".encode())
+        except (OSError, ValueError):  # ValueError: a NUL in the name
             digest.update(f"{name} missing\n".encode())
     return digest.hexdigest()[:16]

@@ -17,10 +17,12 @@ class Charset:
     Args:
         characters: the characters in the order of their classes; each a single character in NFC, all different.
     Raises:
-        ValueError: a character occurs twice, or there is none.
+        ValueError: a character occurs twice, or there is none; or it is not a text.
     """
 
     def __init__(self, characters: str):
+        if not isinstance(characters, str):
+            raise ValueError(f"a charset is a text, not {type(characters).__name__}")
         if not characters:
             raise ValueError("a charset needs at least one character; are all labels empty?")
         if characters != unicodedata.normalize("NFC", characters):

@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import pickle
 import re
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from hwrlib.charset import BLANK, Charset
 from hwrlib.files import atomic_write
 from hwrlib.images import Normalisation
 from hwrlib.interrupt import InterruptLater
 from hwrlib.model import CRNN
+from hwrlib.progress import logger
 from hwrlib.weights import SHIPPED
 
 if TYPE_CHECKING:
@@ -59,6 +63,7 @@ def load_safely(path: str | Path, *, device: str | torch.device = "cpu") -> dict
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint; train one with notebook 02, or name another")
+    _check_archive(path)
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:
@@ -75,6 +80,18 @@ def load_safely(path: str | Path, *, device: str | torch.device = "cpu") -> dict
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path}: not a checkpoint of this version of hwrlib ({FORMAT}), but {found!r}; train it again")
     return content
+
+
+def _check_archive(path: Path) -> None:
+    """Reject an archive that would unpack to more than its size: torch.save compresses nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except Exception:  # no archive, or a damaged one: torch will say which
+        return
+    unpacked = sum(member.file_size for member in members)
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members) or unpacked > path.stat().st_size:
+        raise ValueError(f"{path}: rejected, because its contents are compressed; use a checkpoint that hwrlib saved")
 
 
 # Models --------------------------------------------------------------------------------------------------------------
@@ -114,18 +131,42 @@ def load_model(
     """
     content = load_safely(path, device=device)
     try:
-        model = CRNN(**_current(content["arguments"]))
-        model.load_state_dict(content["model"])
+        arguments, weights = _current(content["arguments"]), content["model"]
+        _check_weights(arguments, weights)
         charset, normalisation = Charset(content["characters"]), Normalisation(**content["normalisation"])
+        record = {key: dict(content.get(key, {})) for key in ("config", "metrics")}
+        model = CRNN(**arguments)
+        model.load_state_dict(weights)
     except Exception as error:  # whatever a stranger's values may do to the constructors
         reason = (str(error) or repr(error)).splitlines()[0]
         raise ValueError(f"{path}: its parts do not fit this version of hwrlib ({reason}); train it again") from error
-    if len(charset) != model.arguments["num_classes"]:
+    if len(charset) != arguments["num_classes"]:
         raise ValueError(
             f"{path}: a charset of {len(charset)} classes beside a model of "
-            f"{model.arguments['num_classes']}: not saved by one training; use another checkpoint"
+            f"{arguments['num_classes']}: not saved by one training; use another checkpoint"
         )
-    return model.to(device).eval(), charset, normalisation, {key: content.get(key, {}) for key in ("config", "metrics")}
+    return model.to(device).eval(), charset, normalisation, record
+
+
+def _check_weights(arguments: dict[str, Any], weights: dict[str, Tensor]) -> None:
+    """Compare weights with the model that they are said to be of, before memory for one is allocated.
+
+    Raises:
+        ValueError: names or shapes differ, or a weight is not a number.
+    """
+    with torch.device("meta"):  # a model without memory
+        expected = CRNN(**arguments).state_dict()
+    if different := {name for name in expected.keys() | weights.keys() if name not in weights or name not in expected}:
+        raise ValueError(f"weights are missing or unknown: {', '.join(sorted(different)[:3])}")
+    for name, value in weights.items():
+        if value.shape != expected[name].shape:
+            raise ValueError(f"{name} has the shape {tuple(value.shape)}, not {tuple(expected[name].shape)}")
+        if value.is_floating_point() != expected[name].is_floating_point():  # 16 or 32 bits
+            raise ValueError(f"{name} holds values of {value.dtype}, not {expected[name].dtype}")
+        if value.is_sparse or value.is_quantized or value.untyped_storage().nbytes() < value.numel() * value.element_size():
+            raise ValueError(f"{name} is not stored in full")
+        if not value.isfinite().all():
+            raise ValueError(f"{name} holds values that are not numbers")
 
 
 def _current(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -220,7 +261,8 @@ def epoch_checkpoints(run_dir: str | Path) -> list[Path]:
 class Checkpointer:
     """Writes what a run leaves in its folder, on the main process only, and restores a training from there.
 
-    Used as a context, it delays an interrupt until the step in progress is finished and its state saved.
+    Used as a context, it delays an interrupt until the step in progress is finished and its state saved. A folder that
+    somebody removes in the middle of the training is made again.
 
     Args:
         training: to be saved and restored.
@@ -231,20 +273,35 @@ class Checkpointer:
         self.training, self.folder = training, folder
         self.saved_at, self.interrupt = time.monotonic(), InterruptLater()
         self.is_main = training.accelerator.is_main_process
+        self.best_cer = math.inf  # of the best model that is saved
 
     def __enter__(self) -> Checkpointer:
-        from torch.utils.tensorboard import SummaryWriter  # only training needs it, and its import takes a second
-
-        self._write("config.json", json.dumps(self.training.config.as_dict(), indent=2))
-        place = len(self.training.losses)
-        self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=place) if self.is_main else None
+        if self.is_main:
+            for left in self.folder.glob(".*.pth.*.partial"):  # by a killed process: the folder is locked
+                left.unlink(missing_ok=True)
+            self._open_files()
         self.interrupt.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.interrupt.__exit__(*error)
-        if self.board is not None:
+        if self.is_main:
             self.board.close()
+
+    def _open_files(self) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # only training needs it, and its import takes a second
+
+        self._write("config.json", json.dumps(self.training.config.as_dict(), indent=2))
+        self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=len(self.training.losses))
+
+    def _restore_folder(self) -> None:
+        """Make the folder again if it was removed: the training is worth more than the files that are lost."""
+        if not self.folder.is_dir():
+            logger.warning("%s was removed; it is made again, and saving goes on there", self.folder)
+            self.folder.mkdir(parents=True)
+            self.board.close()
+            self._open_files()
+            self.best_cer = math.inf
 
     def restore(self) -> None:
         """Continue from the run's saved state, if there is one.
@@ -261,6 +318,8 @@ class Checkpointer:
                     "or start a new run"
                 )
             self.training.load_state_dict(state)
+            if (self.folder / BEST).is_file():
+                self.best_cer = min((row["validation_cer"] for row in self.training.history), default=math.inf)
 
     def after_step(self) -> None:
         """Save the state if the last one is old enough, or before an interrupt ends the training.
@@ -281,10 +340,12 @@ class Checkpointer:
         """Save the epoch's model and history, the best model if this is it, and the state to resume from."""
         if not self.is_main:
             return
+        self._restore_folder()
         training, row = self.training, self.training.history[-1]
         paths = [epoch_path(self.folder, training.epoch)]
-        if row["validation_cer"] <= min(earlier["validation_cer"] for earlier in training.history):
+        if row["validation_cer"] <= self.best_cer:
             paths.append(self.folder / BEST)
+            self.best_cer = row["validation_cer"]
         for path in paths:
             save_model(
                 path,
@@ -311,10 +372,10 @@ class Checkpointer:
 
     def _save_state(self) -> None:
         if self.is_main:
+            self._restore_folder()
             save_atomically(self.training.state_dict(), self.folder / RESUME)
         self.saved_at = time.monotonic()
 
     def _write(self, name: str, text: str) -> None:
-        if self.is_main:
-            with atomic_write(self.folder / name) as file:
-                file.write(text.encode())
+        with atomic_write(self.folder / name) as file:
+            file.write(text.encode())

@@ -6,13 +6,19 @@ or a value out of range is rejected before any work starts.
 
 import dataclasses
 import math
+import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hwrlib.images import Normalisation
+from hwrlib.charset import Charset
+from hwrlib.images import MAX_HEIGHT, MAX_WIDTH, Normalisation
+from hwrlib.model import MIN_CHANNELS
+
+MAX_RECIPE = 1_000_000  # bytes
 
 
 def knob(
@@ -41,32 +47,36 @@ class TrainConfig:
     """
 
     data: str = knob("data/synthetic", "folder of the data set")
-    extra_data: str = knob("", "a second data set whose training lines are mixed in; empty: none")
+    extra_data: str = knob("", "further data sets, separated by commas, whose training lines are mixed in; empty: none")
     corrections: str = knob("", "CSV of decisions on suspect labels (notebook 05); empty: labels as they are")
-    train_limit: int = knob(0, "train on this many lines of `data`, drawn at random; 0: all", at_least=0)
+    train_limit: int = knob(0, "train on this many lines of `data`, drawn at random; 0: all", at_least=0, at_most=10**12)
     characters: str = knob("", "the charset; empty: the characters of the training labels")
 
-    height: int = knob(40, "image height in px", above=0, multiple_of=8)
-    max_width: int = knob(256, "px; a wider image is squeezed to this", above=0)
-    min_width: int = knob(32, "px; a narrower image is padded with paper to this", above=0)
-    max_stretch: float = knob(1.7, "how much more the height of a squeezed line may be scaled than its width", at_least=1)
+    height: int = knob(40, "image height in px", above=0, multiple_of=8, at_most=MAX_HEIGHT)
+    max_width: int = knob(256, "px; a wider image is squeezed to this", above=0, at_most=MAX_WIDTH)
+    min_width: int = knob(32, "px; a narrower image is padded with paper to this", above=0, at_most=MAX_WIDTH)
+    max_stretch: float = knob(
+        1.7, "how much more the height of a squeezed line may be scaled than its width", at_least=1, at_most=100
+    )
 
     model: str = knob(
         "residual",
         "architecture; `baseline` is the original design and ignores the next four",
         choices=("residual", "baseline"),
     )
-    width: int = knob(32, "channels of the first residual block; the next two have 2x and 4x", above=0)
-    hidden: int = knob(128, "LSTM units in each direction", above=0)
-    layers: int = knob(2, "number of LSTM layers", above=0)
+    width: int = knob(
+        32, "channels of the first residual block; the next two have 2x and 4x", at_least=MIN_CHANNELS, at_most=4096
+    )
+    hidden: int = knob(128, "LSTM units in each direction", above=0, at_most=65_536)
+    layers: int = knob(2, "number of LSTM layers", above=0, at_most=32)
     dropout: float = knob(0.1, "fraction of features dropped before each LSTM layer and the classifier", at_least=0, below=1)
     start_from: str = knob("", "initial weights: `names`, `lines`, a checkpoint or a run; empty: random")
 
-    epochs: int = knob(4, "passes over the training split", above=0)
-    batch_size: int = knob(16, "images per step and process", above=0)
-    accumulation: int = knob(1, "batches whose gradients are averaged for an update", above=0)
+    epochs: int = knob(4, "passes over the training split", above=0, at_most=10**6)
+    batch_size: int = knob(16, "images per step and process", above=0, at_most=10**6)
+    accumulation: int = knob(1, "batches whose gradients are averaged for an update", above=0, at_most=10**6)
     optimizer: str = knob("muon", "`muon` (for hidden matrices, AdamW for the rest) or `adamw`", choices=("muon", "adamw"))
-    learning_rate: float = knob(0.0025, "at the peak of the schedule", above=0)
+    learning_rate: float = knob(0.0025, "at the peak of the schedule", above=0, at_most=100)
     weight_decay: float = knob(0.01, "fraction of the learning rate by which weights shrink per step", at_least=0)
     schedule: str = knob("cosine", "`cosine` to zero or `constant`, both after the warm-up", choices=("cosine", "constant"))
     warmup: float = knob(0.05, "fraction of all steps in which the learning rate rises linearly", at_least=0, below=1)
@@ -76,15 +86,17 @@ class TrainConfig:
         0.997, "decay of the weights' moving average, which is evaluated and saved; 0: none", at_least=0, below=1
     )
     augment: float = knob(
-        0.2, "strength of the augmentation; 0: none, 0.5: for a quarter of an hour, 1: for hours", at_least=0
+        0.2, "strength of the augmentation; 0: none, 0.5: for a quarter of an hour, 1: for hours", at_least=0, at_most=2
     )
     precision: str = knob(
         "auto",
         "`fp32`, `bf16` or `fp16`; `auto`: bf16 if the hardware multiplies it fast",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
-    patience: int = knob(0, "stop after this many epochs without a better validation CER; 0: never", at_least=0)
-    seed: int = knob(0, "of the weights, the batches and the augmentation", at_least=0)
+    patience: int = knob(
+        0, "stop after this many epochs without a better validation CER; 0: never", at_least=0, at_most=10**6
+    )
+    seed: int = knob(0, "of the weights, the batches and the augmentation", at_least=0, at_most=2**63 - 1)
 
     language_order: int = knob(
         6,
@@ -100,10 +112,16 @@ class TrainConfig:
     )
 
     workers: int = knob(
-        0, "processes that load batches; 0: the main one, which the cache makes fast", at_least=0, may_change=True
+        0,
+        "processes that load batches; 0: the main one, which the cache makes fast",
+        at_least=0,
+        may_change=True,
+        at_most=1024,
     )
     checkpoint_minutes: float = knob(5.0, "the state for `resume` is saved at least this often", above=0, may_change=True)
-    checkpoints_kept: int = knob(3, "epoch checkpoints that are kept beside the best", above=0, may_change=True)
+    checkpoints_kept: int = knob(
+        3, "epoch checkpoints that are kept beside the best", above=0, may_change=True, at_most=10**6
+    )
 
     def __post_init__(self):
         faults = [fault for field in dataclasses.fields(self) if (fault := _fault(self, field))]
@@ -111,8 +129,18 @@ class TrainConfig:
             faults = [f"min_width {self.min_width} exceeds max_width {self.max_width}"]
         if not faults and self.model == "baseline" and self.height != 64:
             faults = [f"model: baseline reads images of height 64, not {self.height}"]
+        if not faults and self.characters:
+            try:
+                Charset(self.characters)
+            except ValueError as error:
+                faults = [f"characters: {error}"]
         if faults:
             raise ValueError("; ".join(faults))
+
+    @property
+    def extra_folders(self) -> list[str]:
+        """The folders of `extra_data`."""
+        return [folder.strip() for folder in self.extra_data.split(",") if folder.strip()]
 
     @property
     def normalisation(self) -> Normalisation:
@@ -186,15 +214,51 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: the file holds something else; the message names it.
     """
-    if not Path(path).is_file():
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: this is a folder; name a YAML file")
+    if not path.is_file():
         raise FileNotFoundError(f"{path}: no such recipe; those of the course are in notebooks/params/")
+    if path.stat().st_size > MAX_RECIPE:
+        raise ValueError(f"{path}: {path.stat().st_size:,} bytes are no recipe; the file must hold `name: value` lines")
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        values = yaml.load(path.read_text(encoding="utf-8"), _RecipeLoader) or {}
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deeply; the file must hold `name: value` lines") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: the file must hold `name: value` lines")
+    for name, value in values.items():
+        if not isinstance(name, str) or isinstance(value, (dict, list, set, tuple)):
+            raise ValueError(f"{path}: {reprlib.repr(name)}: the file must hold `name: value` lines, with one value each")
     return values
+
+
+class _RecipeLoader(yaml.SafeLoader):
+    """YAML without what it guesses (`1:30` is 90, `010` is 8), without dates, and without a name that occurs twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} occurs twice", key.start_mark)
+            if isinstance(key.value, str):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+GUESSED = ("int", "float", "timestamp")  # kinds of value that YAML 1.1 sees where nobody means them
+_RecipeLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag.rsplit(":")[-1] not in GUESSED]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_RecipeLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789"))
+_RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"),
+    list("-+.0123456789"),
+)
 
 
 def _fault(config: TrainConfig, field: dataclasses.Field) -> str | None:

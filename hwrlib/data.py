@@ -1,5 +1,7 @@
 """From labelled lines on disk to batches: `LineDataset`, `ctc_collate`, and loaders that group lines by width."""
 
+import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -91,7 +93,8 @@ class LineDataset(Dataset):
     Attributes:
         names, texts: the image file and the label of every line.
         widths: (len,) px of every line after normalisation.
-        skipped: rows that are not used: special labels, broken images, what `select` excluded.
+        skipped: rows that are not used: special labels, further rows of an image, broken images, what `select` excluded.
+        ink_digest: of the ink of all lines that can be read, selected or not.
     Raises:
         FileNotFoundError: the table or the folder is missing.
         ValueError: no line is left, or more than 5 % of the images are missing or unreadable.
@@ -99,20 +102,18 @@ class LineDataset(Dataset):
 
     def __init__(self, folder: str | Path, split: str, normalisation: Normalisation = Normalisation()):
         self.folder, self.split, self.normalisation = Path(folder), split, normalisation
-        table = self.folder / f"{split}.csv"
-        if not table.is_file():
-            raise FileNotFoundError(
-                f"{table}: no such table; a data set holds train.csv, validation.csv, test.csv "
-                "and a folder of images for each (see data/README.md)"
-            )
-        if not (self.folder / split).is_dir():
-            raise FileNotFoundError(f"{self.folder / split}: no such folder; it holds the images of {table.name}")
-        labels = read_labels(table)
+        check_split(folder, split)
+        labels = read_labels(self.folder / f"{split}.csv")
         special = labels["IDENTITY"].map(is_special).astype(bool)
+        repeated = labels[~special].duplicated("FILENAME").reindex(labels.index, fill_value=False)
         self.skipped = [Skipped(name, "special label") for name in labels["FILENAME"][special]]
-        self.names, self.texts = labels["FILENAME"][~special].tolist(), labels["IDENTITY"][~special].tolist()
-        self._cache = InkCache(self.folder / split, self.names, normalisation)
-        self._rows, self.widths = np.arange(len(self.names)), self._cache.widths
+        self.skipped += [Skipped(name, "not the first row of its image") for name in labels["FILENAME"][repeated]]
+        labels = labels[~special & ~repeated]
+        self.names, self.texts = labels["FILENAME"].tolist(), labels["IDENTITY"].tolist()
+        self._on_disk = _other_spellings(self.folder / split, self.names)
+        files = [self._on_disk.get(name, name) for name in self.names]
+        self._cache = InkCache(self.folder / split, files, normalisation)
+        self._rows, self.widths, self.ink_digest = np.arange(len(self.names)), self._cache.widths, self._cache.digest
         self._skip_broken()
 
     def __len__(self) -> int:
@@ -123,7 +124,8 @@ class LineDataset(Dataset):
 
     def path(self, index: int) -> Path:
         """The image file of a line."""
-        return self.folder / self.split / self.names[index]
+        name = self.names[index]
+        return self.folder / self.split / self._on_disk.get(name, name)
 
     def select(self, indices: np.ndarray, reason: str) -> None:
         """Keep only these lines, in this order; the others go to `skipped` with the reason."""
@@ -147,6 +149,33 @@ class LineDataset(Dataset):
             raise ValueError(f"{self.folder / (self.split + '.csv')}: no labelled line in this split")
         self.skipped += [Skipped(self.names[i], reason) for i, reason in broken.items()]
         self._keep(np.setdiff1d(np.arange(len(self)), list(broken)))
+
+
+def check_split(folder: str | Path, split: str) -> None:
+    """Check that a split's table and its folder of images are there, before any work is done.
+
+    Raises:
+        FileNotFoundError: one of them is missing.
+    """
+    table, images = Path(folder, f"{split}.csv"), Path(folder, split)
+    if not table.is_file():
+        raise FileNotFoundError(
+            f"{table}: no such table; a data set holds train.csv, validation.csv, test.csv "
+            "and a folder of images for each (see data/README.md)"
+        )
+    if not images.is_dir():
+        raise FileNotFoundError(f"{images}: no such folder; it holds the images of {table.name}")
+
+
+def _other_spellings(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """The files that are not spelled as in the table: macOS and some archives decompose the accents of file names."""
+    missing = {name for name in names if not name.isascii() and not os.path.exists(folder / name)}
+    if not missing:  # the folder need not be listed
+        return {}
+    paths = (os.path.join(root, file) for root, _, files in os.walk(folder) for file in files)
+    found = [os.path.relpath(path, folder).replace(os.sep, "/") for path in paths]
+    spelled = {unicodedata.normalize("NFC", file): file for file in found}
+    return {name: spelled[name] for name in missing & spelled.keys()}
 
 
 class JoinedLines(ConcatDataset):

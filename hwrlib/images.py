@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import math
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     ImageLike = str | Path | bytes | IO[bytes] | Image.Image | np.ndarray | Tensor
 
+MAX_HEIGHT, MAX_WIDTH = 1_000, 100_000  # px of a normalised line: more would be an error, or an attack
 MAX_PIXELS = 50_000_000  # a larger image is rejected: no line of writing needs it, but a decompression bomb does
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")  # none that runs another program, as EPS does
+HOT = 4  # times the level that 99.9 % of the pixels do not exceed: pixels above are faults of the sensor
+LIGHT = 192  # grey level; if all that is not transparent is lighter, it is white ink and not paper
 MIN_CONTRAST = 24  # grey levels between paper and ink; less is treated as an empty image
 INK_LEVEL = 96  # of 255; a row or column without a pixel of this much ink is margin
+UPRIGHT = {  # EXIF orientation -> what turns the image as it was held
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 MARGIN = 3  # px of paper left around the ink before scaling
 WIDTH_STEP = 32  # px; batches come in few different widths, which convolution libraries reward
 MIN_PIECES = 3  # pieces cut off by an edge before they are treated as a neighbouring line
@@ -34,12 +50,24 @@ class Normalisation:
         height: px of the result.
         max_width, min_width: px; a wider line is squeezed, a narrower one padded with paper.
         max_stretch: if a line is squeezed to `max_width`, its height may be scaled this much more than its width.
+    Raises:
+        ValueError: a size is not an integer from 1 to its limit, or they do not fit together.
     """
 
     height: int = 40
     max_width: int = 256
     min_width: int = 32
     max_stretch: float = 1.7
+
+    def __post_init__(self):
+        sizes = {"height": MAX_HEIGHT, "max_width": MAX_WIDTH, "min_width": MAX_WIDTH}
+        for name, limit in sizes.items():
+            if type(value := getattr(self, name)) is not int or not 1 <= value <= limit:
+                raise ValueError(f"{name} must be an integer from 1 to {limit:,} px, not {value!r}")
+        if self.min_width > self.max_width:
+            raise ValueError(f"min_width {self.min_width} exceeds max_width {self.max_width}")
+        if type(self.max_stretch) not in (int, float) or not 1 <= self.max_stretch < math.inf:
+            raise ValueError(f"max_stretch must be a number from 1, not {self.max_stretch!r}")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -64,7 +92,8 @@ def to_grey(image: ImageLike) -> np.ndarray:
         ValueError: the file is not a readable image, or the array has another shape or range; the message names it.
     """
     if isinstance(image, Image.Image):
-        return _pil_to_grey(image)
+        with _named(getattr(image, "filename", "") or "<image>"):
+            return _pil_to_grey(image)
     if isinstance(image, (str, Path, bytes, bytearray)) or hasattr(image, "read"):
         return _file_to_grey(image)
     if hasattr(image, "detach"):  # a tensor; torch itself is not imported here
@@ -83,21 +112,37 @@ def to_grey(image: ImageLike) -> np.ndarray:
 
 def _file_to_grey(source: str | Path | bytes | IO[bytes]) -> np.ndarray:
     name = source if isinstance(source, (str, Path)) else getattr(source, "name", f"<{type(source).__name__}>")
-    file = io.BytesIO(source) if isinstance(source, (bytes, bytearray)) else source
-    try:
+    with _named(name):
+        if isinstance(source, (str, Path)) and not stat.S_ISREG(os.stat(source).st_mode):
+            raise OSError("it is not a file")  # opening a named pipe would wait for ever
+        file = io.BytesIO(source) if isinstance(source, (bytes, bytearray)) else source
         with Image.open(file, formats=FORMATS) as opened:
             if opened.format == "JPEG":
                 opened.draft("L", None)  # decode only the luminance
             return _pil_to_grey(opened)
+
+
+@contextmanager
+def _named(name: object) -> Iterator[None]:
+    """Turn whatever a decoder raises into a ValueError that names the image."""
+    try:
+        yield
     except FileNotFoundError:
         raise ValueError(f"{name}: there is no such file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{name}: not a readable image ({error}); convert it to PNG or JPEG, or exclude it") from error
+    except Exception as error:  # decoders fail in every way there is: struct.error, TypeError, MemoryError, ...
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{name}: not a readable image ({reason}); convert it to PNG or JPEG, or exclude it") from error
 
 
 def _scaled(array: np.ndarray) -> np.ndarray:
-    """Grey levels of any range from 0 as uint8: scaled down if they exceed 255."""
-    return (array * (255 / max(float(array.max()), 255))).round().astype(np.uint8)
+    """Grey levels of any range from 0 as uint8: scaled down if they exceed 255.
+
+    White is the largest level, unless a few hot pixels are far above all others.
+    """
+    white, nearly_all = float(array.max()), float(np.percentile(array, 99.9))
+    if white > HOT * nearly_all > 0:
+        white = nearly_all
+    return (array.clip(max=white) * (255 / max(white, 255))).round().astype(np.uint8)
 
 
 def _to_uint8(array: np.ndarray) -> np.ndarray:
@@ -124,14 +169,38 @@ def _to_uint8(array: np.ndarray) -> np.ndarray:
 def _pil_to_grey(image: Image.Image) -> np.ndarray:
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width} x {image.height} px exceed the limit of {MAX_PIXELS:,} px")
-    image = ImageOps.exif_transpose(image)
+    if not image.width * image.height:
+        raise ValueError(f"{image.width} x {image.height} px: the image is empty")
+    image.load()  # decoded here: NumPy takes some of the errors of a decoder for an image without pixels
+    image = _upright(image)
     if image.mode.startswith("I") or image.mode == "F":
         wide = np.asarray(image, dtype=np.float64).clip(0)
         return _scaled(wide * 255 if image.mode == "F" and wide.max() <= 1 else wide)
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if image.mode == "LAB":
+        return np.asarray(image.getchannel("L"))
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        image = _on_paper(image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA"))
     return np.asarray(image if image.mode == "L" else image.convert("L"))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as its EXIF orientation says it is to be seen.
+
+    Pillow's own `exif_transpose` also writes the other tags anew, and fails if one of them is damaged.
+    """
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # damaged EXIF data do not make the picture unreadable
+        return image
+    turn = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _on_paper(image: Image.Image) -> Image.Image:
+    """An RGBA image on white; on black if it is white ink on nothing."""
+    seen = np.asarray(image)[np.asarray(image.getchannel("A")) > 127]
+    is_white_ink = 0 < len(seen) < image.width * image.height and seen[:, :3].min() > LIGHT
+    return Image.alpha_composite(Image.new("RGBA", image.size, "black" if is_white_ink else "white"), image)
 
 
 def normalise(image: ImageLike, normalisation: Normalisation) -> Normalised:

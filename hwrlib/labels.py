@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 DECISIONS = ("", "accept", "refuse", "drop")  # on a suspect label: none yet; the reading is right; the label is; neither
+FORMULA = re.compile(r"[=+\-@\t\r].*[(|!]", re.DOTALL)  # a cell that a spreadsheet would run
+MULTIBYTE = re.compile(  # a character of UTF-8 that is longer than a byte
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)
 SPECIAL_LABELS = frozenset({"", "EMPTY", "UNREADABLE", "NONE", "BLANK", "ILLISIBLE"})
 
 
@@ -34,6 +38,19 @@ def is_special(text: str) -> bool:
 def has_control(text: str) -> bool:
     """True if the text holds a control character, such as a line break."""
     return re.search(r"[\x00-\x1f\x7f-\x9f]", text) is not None
+
+
+def spreadsheet_safe(cell: str) -> str:
+    """A cell that no spreadsheet runs as a formula: a text such as `=cmd|…` or `@SUM(…)` gets an apostrophe before it.
+
+    Only what can do harm is changed: `-5`, `+33` and `= 12` stay. `as_written` takes the apostrophe off again.
+    """
+    return "'" + cell if FORMULA.match(cell) else cell
+
+
+def as_written(cell: str) -> str:
+    """The text of a cell that `spreadsheet_safe` has returned."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell[1:]) else cell
 
 
 def read_labels(path: str | Path, *, filename_column: str = "FILENAME", text_column: str = "IDENTITY") -> pd.DataFrame:
@@ -58,7 +75,7 @@ def read_header(data: bytes, *, name: str, columns: list[str]) -> list[str]:
     Raises:
         ValueError: a column is missing, or the table is empty; the message names the table.
     """
-    return _find_header(decode(data), name, columns)[0]
+    return _find_header(decode(data, name=name), name, columns)[0]
 
 
 def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataFrame:
@@ -69,7 +86,7 @@ def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataF
         name: of the table, for error messages.
         columns: name in the result -> header in the table.
     """
-    text = decode(data)
+    text = decode(data, name=name)
     header, separator = _find_header(text, name, list(columns.values()))
     places = [header.index(column) for column in columns.values()]
     rows = []
@@ -160,15 +177,34 @@ def _cells_of_any_size() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def decode(data: bytes) -> str:
-    """The text of a file in UTF-8 (with or without BOM), UTF-16 with BOM, cp1252 or latin-1."""
-    encodings = ["utf-16"] if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ["utf-8-sig", "cp1252"]
-    for encoding in encodings:
+def decode(data: bytes, *, name: str = "the table") -> str:
+    """The text of a file in UTF-8 (with or without BOM), UTF-16 with BOM, or cp1252.
+
+    Raises:
+        ValueError: the file mixes UTF-8 with other bytes, is in no such encoding, or holds NUL characters; the message names
+            the line and the byte.
+    """
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        if encoding == "utf-16":
+            raise _not_decoded(data, name, error, "UTF-16") from None
+        if MULTIBYTE.search(data):  # accents of UTF-8 read as cp1252 would turn into other letters in silence
+            raise _not_decoded(data, name, error, "UTF-8, though other accents of the file are") from None
         try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            pass
-    return data.decode("latin-1")  # accepts any byte
+            text = data.decode("cp1252")
+        except UnicodeDecodeError as error:
+            raise _not_decoded(data, name, error, "UTF-8 and not cp1252") from None
+    if (place := text.find("\0")) >= 0:
+        line = text.count("\n", 0, place) + 1
+        raise ValueError(f"{name}, line {line}: a NUL character; is this UTF-16 or a binary file? Save the table as UTF-8")
+    return text
+
+
+def _not_decoded(data: bytes, name: str, error: UnicodeDecodeError, expected: str) -> ValueError:
+    line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+    return ValueError(f"{name}, line {line}: the byte 0x{byte:02x} is not {expected}; save the table as UTF-8")
 
 
 def _find_header(text: str, name: str, columns: list[str]) -> tuple[list[str], str]:
@@ -182,6 +218,9 @@ def _find_header(text: str, name: str, columns: list[str]) -> tuple[list[str], s
     for column in columns:
         if column not in header:
             raise ValueError(f"{name}: no column {column!r}; the columns there are {', '.join(map(reprlib.repr, header))}")
+        if header.count(column) > 1 and column in columns[:2]:  # of further columns, the first is taken
+            places = " and ".join(str(place) for place, cell in enumerate(header, start=1) if cell == column)
+            raise ValueError(f"{name}: the columns {places} are both called {column!r}; rename or remove one")
     return header, separator
 
 

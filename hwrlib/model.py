@@ -18,6 +18,9 @@ from torch import Tensor, nn
 
 from hwrlib.charset import BLANK
 
+MIN_CHANNELS = (
+    8  # with fewer, the backward pass of a strided 1 x 1 convolution on a CPU may write beyond its memory (torch 2.14)
+)
 FULL_INK = 255.0  # the value of ink in uint8 images
 
 
@@ -107,8 +110,14 @@ def residual(num_classes: int, *, width: int = 32, hidden: int = 128, layers: in
         hidden: LSTM units in each direction.
         layers: number of LSTM layers.
         dropout: fraction of features dropped before each LSTM layer and the classifier.
+    Raises:
+        ValueError: `width` is below 8, or a size is far beyond what anybody trains.
     Source: Retsinas et al., *Best Practices for a Handwritten Text Recognition System* (2022).
     """
+    limits = {"width": (width, MIN_CHANNELS, 4096), "hidden": (hidden, 1, 65_536), "layers": (layers, 1, 32)}
+    for name, (size, low, high) in limits.items():
+        if type(size) is not int or not low <= size <= high:
+            raise ValueError(f"{name} must be an integer from {low} to {high}, not {size!r}")
     cnn = nn.Sequential(
         nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False),  # (N, w, H/2, W/2)
         nn.BatchNorm2d(width),

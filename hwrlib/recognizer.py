@@ -98,7 +98,7 @@ class Recognizer:
             FileNotFoundError: there is no such file.
             ValueError: it is not a model of this version, is damaged, or holds code.
         """
-        if Path(path).suffix == ".onnx":
+        if Path(path).suffix.lower() == ".onnx":
             from hwrlib.onnx.runtime import OnnxModel
 
             model = OnnxModel(path)
@@ -180,21 +180,28 @@ class Recognizer:
             yield reading
 
     def read_to_csv(
-        self, paths: Iterable[str | Path], table: str | Path, *, root: str | Path | None = None, **options
+        self,
+        paths: Iterable[str | Path] | str | Path,
+        table: str | Path,
+        *,
+        root: str | Path | None = None,
+        **options,
     ) -> list[ValueError]:
         """Append file name, text and confidence of every image that the table lacks.
 
         Rows are written as they come, so a job that was killed continues where it stopped when it is started again; a row
-        that was cut short is read again. An image that cannot be read stops nothing.
+        that was cut short is read again. An image that cannot be read stops nothing. A text or a name that a spreadsheet
+        would run as a formula gets an apostrophe before it.
 
         Args:
-            paths: image files.
+            paths: image files; or one file, folder or pattern, as `hwrlib.files.find_images` takes it.
             table: CSV, created if it is missing.
             root: a folder; rows are named by the path below it. By default they are named by the path as given.
             options: `language` and `batch_size`, as for `read`.
         Returns:
             The errors of the images that could not be read, in the order of the images.
         Raises:
+            Busy: another process is writing the table.
             ValueError: the table has other columns, or a path is not below the root.
             WriteError: the disk is full or read-only; what was read before is kept.
         """
@@ -211,9 +218,9 @@ class Recognizer:
         batch_size: int = 64,
     ) -> Iterator[Reading | ValueError]:
         """A reading of each image, or the error if it cannot be read; the arguments are those of `read`."""
-        if batch_size < 1 or alternatives < 0:
+        if not (isinstance(batch_size, int) and batch_size >= 1 and isinstance(alternatives, int) and alternatives >= 0):
             raise ValueError(
-                f"batch_size must be at least 1 and alternatives at least 0, not {batch_size} and {alternatives}"
+                f"batch_size must be an integer from 1 and alternatives one from 0, not {batch_size!r} and {alternatives!r}"
             )
         decoder = self._decoder(language)
         remaining = iter(images)
@@ -243,7 +250,10 @@ class Recognizer:
     def _forward(self, lines: Sequence[Normalised]) -> tuple[np.ndarray, np.ndarray]:
         """`log_probs (T, N, C)` and `input_lengths (N,)`."""
         images, image_widths = pad([line.ink for line in lines])
-        return self.model.infer(images, image_widths), image_widths // self.model.stride
+        log_probs = self.model.infer(images, image_widths)
+        if np.isnan(log_probs).any():
+            raise ValueError("the model's probabilities are not numbers: its weights are damaged; use another checkpoint")
+        return log_probs, image_widths // self.model.stride
 
     def _decoder(self, language: Language | Decoder | str | None) -> Decoder | None:
         """The decoder for what `read` was given.

@@ -39,7 +39,7 @@ class Training:
     optimizers: list[torch.optim.Optimizer]
     schedulers: list[LambdaLR]
     scaler: torch.amp.GradScaler  # keeps fp16 gradients from underflowing; idle in other precisions
-    labels: str  # a digest of the training lines and their labels
+    lines: tuple[str, str]  # digests of the lines to train on and of those to validate on, with their labels
     epoch: int = 0  # finished epochs
     batch: int = 0  # finished batches of the current epoch
     skipped_batches: int = 0  # batches of the current epoch whose loss was not finite
@@ -126,7 +126,7 @@ class Training:
         return {
             "config": self.config.as_dict(),
             "characters": self.charset.characters,
-            "labels": self.labels,
+            "lines": list(self.lines),
             "model": self.plain_model.state_dict(),
             "averaged": self.averaged.state_dict() if self.averaged is not None else None,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -141,13 +141,15 @@ class Training:
 
     def differences(self, state: dict[str, Any]) -> list[str]:
         """Why this training cannot continue from a state, if so."""
-        if "optimizers" not in state:
-            return ["by an earlier version of hwrlib"]
+        if "lines" not in state:
+            return ["by an earlier version of hwrlib, if it is the state of a training at all"]
         found = self.config.differences(TrainConfig.from_record(state["config"]))
         if state["characters"] != self.charset.characters:
             found.append("the characters of the training labels")
-        elif state["labels"] != self.labels:
-            found.append("the training lines or their labels")
+        elif state["lines"][0] != self.lines[0]:
+            found.append("the training lines, their images or their labels")
+        if state["lines"][1] != self.lines[1]:
+            found.append("the validation lines, their images or their labels")
         return found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -163,21 +165,19 @@ class Training:
         self.losses, self.history = state["losses"].tolist(), state["history"]
 
 
-def start(config: TrainConfig, charset: Charset, batches: int, *, labels: str = "") -> Training:
+def start(config: TrainConfig, charset: Charset, batches: int, *, lines: tuple[str, str] = ("", "")) -> Training:
     """A training at its start.
 
     Args:
         config: all knobs.
         charset: of the labels.
         batches: per epoch, over all processes.
-        labels: a digest of the training lines, by which a resumed run recognises them.
+        lines: digests of the training and the validation lines, by which a resumed run recognises them.
     """
     # Gradients of near-certain frames are so small that a CPU would treat them digit by digit; as zeros they make a step
     # a quarter faster and change nothing. Threads that torch has started before keep their setting.
     torch.set_flush_denormal(True)
-    # Without a GPU, only cpu=True makes several processes one training (see Accelerate's documentation).
-    on_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
-    accelerator = Accelerator(mixed_precision="no", cpu=on_cpu, gradient_accumulation_steps=config.accumulation)
+    accelerator = Accelerator(mixed_precision="no", cpu=on_cpu(), gradient_accumulation_steps=config.accumulation)
     model = build_model(config, len(charset))
     if config.start_from:
         start_from(config.start_from, model, charset)
@@ -197,8 +197,14 @@ def start(config: TrainConfig, charset: Charset, batches: int, *, labels: str = 
         optimizers,
         build_schedulers(config, optimizers, updates),
         scaler,
-        labels,
+        lines,
     )
+
+
+def on_cpu() -> bool:
+    """Whether there is no GPU, of which Accelerate must be told."""
+    # Without a GPU, only cpu=True makes several processes one training (see Accelerate's documentation).
+    return not torch.cuda.is_available() and not torch.backends.mps.is_available()
 
 
 def build_model(config: TrainConfig, num_classes: int) -> CRNN:

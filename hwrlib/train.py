@@ -14,7 +14,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from torch import Tensor
 from torch.nn.functional import ctc_loss as plain_ctc_loss
 from torch.utils.data import DataLoader
@@ -35,12 +38,12 @@ from hwrlib.checkpoint import Checkpointer
 from hwrlib.config import TrainConfig
 from hwrlib.ctc import ctc_loss, greedy_decode
 from hwrlib.data import Batch, JoinedLines, LineDataset, eval_loader, train_loader
-from hwrlib.files import with_remedy
+from hwrlib.files import locked, with_remedy
 from hwrlib.metrics import Scores, score
 from hwrlib.model import CRNN
 from hwrlib.progress import Progress, logger, logging_to, report_epoch
-from hwrlib.state import Training, autocast, start
-from hwrlib.training_data import digest, training_data
+from hwrlib.state import Training, autocast, on_cpu, start
+from hwrlib.training_data import check_files, digest, training_data
 
 # One step ------------------------------------------------------------------------------------------------------------
 
@@ -54,9 +57,9 @@ def train_step(training: Training, batch: Batch) -> Tensor:
     Returns:
         The loss, nats per character. A loss that is not finite moves no weight.
     """
-    images = augment(batch.images, training.config.augment)  # (N, 1, H, W)
+    images, image_widths = augment(batch.images, batch.image_widths, training.config.augment)  # (N, 1, H, W), (N,)
     with training.autocast():
-        log_probs, input_lengths, shortcut = training.model(images, batch.image_widths)  # (T, N, C), (N,), (T, N, C)
+        log_probs, input_lengths, shortcut = training.model(images, image_widths)  # (T, N, C), (N,), (T, N, C)
     loss = ctc_loss(log_probs, batch, input_lengths).mean()
     if shortcut is not None:
         loss = loss + training.config.shortcut * ctc_loss(shortcut, batch, input_lengths).mean()
@@ -167,16 +170,21 @@ def fit(
     Returns:
         The folder, the history and the best validation CER.
     Raises:
+        Busy: another training is running in `run_dir`.
         FileExistsError: `run_dir` holds a training already, and `resume` is off.
-        ValueError: labels do not fit their images, `language_text` holds no text, or `resume` finds another configuration or
-            other labels.
+        FileNotFoundError: a file that the configuration names is missing; nothing has been done then.
+        ValueError: labels do not fit their images, `language_text` holds no text, or `resume` finds another configuration,
+            other images or other labels.
         KeyboardInterrupt: the training was interrupted; its state is saved.
     """
-    folder = _open_folder(run_dir, resume)
-    with with_remedy(folder), logging_to(folder / "train.log"):
-        more_texts = _texts_for_language(config)
+    if not isinstance(resume, bool):
+        raise ValueError(f"resume must be True or False, not {resume!r}")
+    check_files(config, with_data=sets is None)
+    more_texts = _texts_for_language(config)
+    with _opened_folder(run_dir, resume) as folder, with_remedy(folder), logging_to(folder / "train.log"):
         lines, validation_set, charset = training_data(config, sets)
-        training = start(config, charset, math.ceil(len(lines) / config.batch_size), labels=digest(lines))
+        digests = digest(*lines.datasets), digest(validation_set)
+        training = start(config, charset, math.ceil(len(lines) / config.batch_size), lines=digests)
         checkpointer = Checkpointer(training, folder)
         if resume:
             checkpointer.restore()
@@ -239,19 +247,32 @@ def _leave_language(
 
 
 def new_run_folder(runs_dir: str | Path = "runs") -> Path:
-    """`runs/run_YYYYMMDD_HHMMSS_checkpoints`."""
-    return Path(runs_dir) / f"run_{datetime.now():%Y%m%d_%H%M%S}_checkpoints"
+    """Make `runs/run_YYYYMMDD_HHMMSS_checkpoints`; of several calls within a second, each waits for a second of its own."""
+    while True:
+        folder = Path(runs_dir) / f"run_{datetime.now():%Y%m%d_%H%M%S}_checkpoints"
+        try:
+            with with_remedy(folder):
+                folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            time.sleep(0.1)
 
 
-def _open_folder(run_dir: str | Path | None, resume: bool) -> Path:
-    folder = Path(run_dir) if run_dir else new_run_folder()
-    if not resume and (folder / checkpoint.RESUME).exists():
-        raise FileExistsError(
-            f"{folder}: a training was started here already; set resume to continue it, or choose another folder"
-        )
-    with with_remedy(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
+@contextmanager
+def _opened_folder(run_dir: str | Path | None, resume: bool) -> Iterator[Path]:
+    """The run's folder, locked against other trainings while the block runs; the main process decides for all."""
+    folder, is_main = Path(run_dir) if run_dir else None, PartialState(cpu=on_cpu()).is_main_process
+    with ExitStack() as lock:
+        if is_main:
+            folder = folder or new_run_folder()
+            lock.enter_context(locked(folder, wait=False))
+            if not resume and (folder / checkpoint.RESUME).exists():
+                raise FileExistsError(
+                    f"{folder}: a training was started here already; set resume to continue it, or choose another folder"
+                )
+            with with_remedy(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        yield broadcast_object_list([folder])[0]
 
 
 def main() -> None:

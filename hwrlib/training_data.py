@@ -6,15 +6,36 @@ import numpy as np
 import torch
 
 from hwrlib.charset import Charset
+from hwrlib.checkpoint import find_checkpoint, load_model
 from hwrlib.config import TrainConfig
 from hwrlib.ctc import label_fault
-from hwrlib.data import JoinedLines, LineDataset
-from hwrlib.labels import apply_decisions
+from hwrlib.data import JoinedLines, LineDataset, check_split
+from hwrlib.labels import apply_decisions, read_decisions
 from hwrlib.model import CRNN
 from hwrlib.progress import logger
 from hwrlib.state import build_model
 
 MAX_UNTRAINABLE = 0.05  # fraction of the training labels that may be unusable
+
+
+def check_files(config: TrainConfig, *, with_data: bool = True) -> None:
+    """Check that every file a training will read is there, so that a missing one does not end it minutes or hours later.
+
+    Args:
+        config: of the run.
+        with_data: check the splits of `config.data`, too.
+    Raises:
+        FileNotFoundError: one is missing.
+        ValueError: `corrections` is not a table of decisions, or `start_from` not a checkpoint.
+    """
+    for split in ("train", "validation") if with_data else ():
+        check_split(config.data, split)
+    for folder in config.extra_folders:
+        check_split(folder, "train")
+    if config.corrections:
+        read_decisions(config.corrections)
+    if config.start_from:
+        load_model(find_checkpoint(config.start_from))
 
 
 def training_data(
@@ -33,7 +54,7 @@ def training_data(
     if config.train_limit and config.train_limit < len(train_set):
         chosen = np.random.default_rng(config.seed).permutation(len(train_set))[: config.train_limit]
         train_set.select(np.sort(chosen), "beyond train_limit")
-    extra = [LineDataset(config.extra_data, "train", config.normalisation)] if config.extra_data else []
+    extra = [LineDataset(folder, "train", config.normalisation) for folder in config.extra_folders]
     parts = [train_set, *extra]
     charset = (
         Charset(config.characters) if config.characters else Charset.from_texts(t for part in parts for t in part.texts)
@@ -77,6 +98,7 @@ def skip_untrainable(dataset: LineDataset, charset: Charset, model: CRNN) -> Non
     logger.warning("%s. They are skipped.", found)
 
 
-def digest(lines: JoinedLines) -> str:
-    """What identifies these lines and their labels, so that a resumed run can tell whether they have changed."""
-    return hashlib.sha1(repr([(part.names, part.texts) for part in lines.datasets]).encode()).hexdigest()
+def digest(*parts: LineDataset) -> str:
+    """What identifies these lines, their ink and their labels, so that a resumed run can tell whether they have changed."""
+    content = [(part.names, part.texts, part.ink_digest) for part in parts]
+    return hashlib.sha1(repr(content).encode()).hexdigest()

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import yaml
 
 from hwrlib import ROOT, plots
 from hwrlib.config import TrainConfig, read_yaml
-from hwrlib.files import atomic_write
+from hwrlib.files import atomic_write, locked
 from hwrlib.images import to_grey
 from hwrlib.progress import duration
 from hwrlib.train import new_run_folder
@@ -82,25 +82,36 @@ def run_course(values: dict[str, Any], run_dir: Path, *, notebooks: Path = NOTEB
 
     Args:
         values: knobs of the training and parameters of notebooks, by name.
-        run_dir: where the executed notebooks and all results go.
+        run_dir: where the executed notebooks and all results go; absolute, since notebooks run in the project's folder.
     Returns:
         `run_dir`.
     Raises:
+        Busy: another course or a training is running in `run_dir`.
         ValueError: a parameter is unknown, ill-typed or out of range; nothing has run then.
         papermill.PapermillExecutionError: a cell of a notebook failed; the notebook as far as it got is in `run_dir`.
     """
     paths = sorted(notebooks.glob("[0-9][0-9]_*.ipynb"))
     parameters = {path: notebook_parameters(path) for path in paths}
     config = check_parameters(values, {name: about for known in parameters.values() for name, about in known.items()})
-    run_dir.mkdir(parents=True, exist_ok=True)
     recipe = run_dir / "recipe.yaml"
-    with atomic_write(recipe) as file:
-        file.write(yaml.safe_dump(config.changed(), allow_unicode=True, sort_keys=False).encode())
-    for number, path in enumerate(paths, start=1):
+    with locked(run_dir, wait=False):  # a training locks the folder itself, so the course must not hold this lock
+        run_dir.mkdir(parents=True, exist_ok=True)
+    with locked(recipe, wait=False):
+        with atomic_write(recipe) as file:
+            file.write(yaml.safe_dump(config.changed(), allow_unicode=True, sort_keys=False).encode())
+        _run_notebooks(parameters, values, run_dir, recipe)
+    return run_dir
+
+
+def _run_notebooks(
+    parameters: dict[Path, dict[str, dict[str, Any]]], values: dict[str, Any], run_dir: Path, recipe: Path
+) -> None:
+    """Run notebooks, given by their paths and parameters, in order."""
+    for number, path in enumerate(parameters, start=1):
         given = {name: value for name, value in values.items() if name in parameters[path]}
         if path.stem == TRAINING:
             given = {name: values[name] for name in ("run", "resume") if name in values} | {"recipe": str(recipe)}
-        with announced(f"[{number}/{len(paths)}] {path.name}"), followed(run_dir / "train.log"):
+        with announced(f"[{number}/{len(parameters)}] {path.name}"), followed(run_dir / "train.log"):
             papermill.execute_notebook(
                 str(path),
                 str(run_dir / path.name),
@@ -109,7 +120,6 @@ def run_course(values: dict[str, Any], run_dir: Path, *, notebooks: Path = NOTEB
                 progress_bar={"desc": "cells", "leave": False} if sys.stderr.isatty() else False,
                 extra_arguments=["--IPKernelApp.log_level=ERROR"],  # kernels warn about their TCP connection
             )
-    return run_dir
 
 
 @contextmanager
@@ -147,17 +157,24 @@ def followed(log: Path) -> Iterator[None]:
         thread.join()
 
 
+def from_root(path: str | Path) -> str:
+    """A path of the command line, which counts from the current folder, as notebooks see it: they run in the project's."""
+    absolute = Path(os.path.abspath(path))
+    return (absolute.relative_to(ROOT) if absolute.is_relative_to(ROOT) else absolute).as_posix()
+
+
 def course_values(data: str | None, params: str | None, run_dir: Path) -> dict[str, Any]:
     """The parameters of all notebooks for a data set, a YAML file and a run's folder.
 
     Args:
-        data: the data set; by default the file's `data`, or the embedded one.
+        data: the data set, as seen from the current folder; by default the file's `data`, or the embedded one, as seen from
+            the project's.
         params: the file; by default none.
     Raises:
         FileNotFoundError, ValueError: as `hwrlib.config.read_yaml`.
     """
     values = read_yaml(params) if params else {}
-    data = data or values.get("data") or TrainConfig().data
+    data = from_root(data) if data else values.get("data") or TrainConfig().data
     return {
         **values,
         "data": data,
@@ -199,15 +216,18 @@ def main() -> int:
     parser.add_argument("--params", help="YAML file of parameters (see notebooks/params/)")
     parser.add_argument("--run", help="the run's folder; by default a new one in runs/")
     parser.add_argument("--resume", action="store_true", help="continue the training that was started in --run")
-    arguments = parser.parse_args()
-    run_dir = Path(arguments.run) if arguments.run else new_run_folder(ROOT / "runs")
+    arguments, run_dir = parser.parse_args(), None
     try:
+        run_dir = Path(os.path.abspath(arguments.run)) if arguments.run else new_run_folder(ROOT / "runs")
         values = course_values(arguments.data, arguments.params, run_dir)
         run_course({**values, "resume": arguments.resume}, run_dir)
         print(summary(run_dir, ROOT / values["data"]))
     except (ValueError, OSError) as error:
         source = f"{arguments.params}: " if arguments.params and arguments.params not in str(error) else ""
         print(f"error: {source}{error}", file=sys.stderr)
+        if run_dir and not arguments.run:
+            with suppress(OSError):
+                run_dir.rmdir()  # if nothing has run
         return 2
     except papermill.PapermillExecutionError as error:
         print(f"{error.ename}: {error.evalue}\nThe notebooks as far as they got are in {run_dir}.", file=sys.stderr)

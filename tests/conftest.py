@@ -2,7 +2,10 @@
 
 import csv
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of child processes, too: small tensors gain nothing from threads
@@ -52,6 +55,33 @@ def write_split(draw) -> Callable[..., list[Path]]:
         return paths
 
     return write
+
+
+HOLD = """
+import sys
+from hwrlib.files import locked
+
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="session")
+def held_by_another_process() -> Callable[[Path], AbstractContextManager[subprocess.Popen]]:
+    """A context in which another process holds the lock of a path, until its standard input is closed."""
+
+    @contextmanager
+    def hold(path: Path) -> Iterator[subprocess.Popen]:
+        process = subprocess.Popen([sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdout.readline().strip() == b"held"
+        try:
+            yield process
+        finally:
+            process.stdin.close()
+            process.wait(60)
+
+    return hold
 
 
 @pytest.fixture(scope="session")

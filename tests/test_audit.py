@@ -97,7 +97,7 @@ def test_folds_of_changed_labels_are_rejected(tiny, drawn_set, tmp_path, write_s
     (folder / "train.csv").write_text("\n".join(table[:-1]))
     after = fold_sets(config, folds=2, fold=0)[1].names
     assert set(after) <= set(before) and len(before) - len(after) <= 1  # a line stays in its fold
-    with pytest.raises(ValueError, match="started differently .the training lines or their labels"):
+    with pytest.raises(ValueError, match="started differently .the training lines, their images or their labels"):
         cross_validate(config, tmp_path / "folds", folds=2)
 
 

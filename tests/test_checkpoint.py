@@ -3,6 +3,10 @@
 import os
 import pickle
 import random
+import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -25,6 +29,7 @@ from hwrlib.checkpoint import (
 )
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN
+from hwrlib.train import fit
 
 
 @pytest.fixture
@@ -33,7 +38,7 @@ def saved(tmp_path) -> Path:
     torch.manual_seed(0)
     save_model(
         tmp_path / "model.pth",
-        model=CRNN(4, width=2, hidden=3),
+        model=CRNN(4, width=8, hidden=3),
         charset=Charset("AÉB"),
         normalisation=Normalisation(height=16),
         config={"epochs": 2},
@@ -53,7 +58,7 @@ class Evil:
 
 
 @pytest.mark.parametrize(
-    "model", [CRNN(4, width=2, hidden=3, dropout=0.1), CRNN(4, architecture="baseline")], ids=["residual", "baseline"]
+    "model", [CRNN(4, width=8, hidden=3, dropout=0.1), CRNN(4, architecture="baseline")], ids=["residual", "baseline"]
 )
 def test_round_trip(tmp_path, model):
     save_model(
@@ -74,7 +79,7 @@ def test_round_trip(tmp_path, model):
 @pytest.mark.parametrize(
     "model, arguments",
     [
-        (CRNN(4, width=2, hidden=3), {"num_classes": 4, "width": 2, "hidden": 3, "layers": 2, "dropout": 0.1}),
+        (CRNN(4, width=8, hidden=3), {"num_classes": 4, "width": 8, "hidden": 3, "layers": 2, "dropout": 0.1}),
         (CRNN(4, architecture="baseline"), {"num_classes": 4, "baseline": True}),
     ],
     ids=["residual", "baseline"],
@@ -229,7 +234,7 @@ def test_shipped_weights_are_small_and_documented(name):
 
 def test_a_model_starts_from_anothers_weights(saved):
     other = load_model(saved)[0].state_dict()
-    model = CRNN(5, width=2, hidden=3)
+    model = CRNN(5, width=8, hidden=3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     start_from(saved, model, Charset("BAXÉ"))  # B, A and É are known to the other as 3, 1 and 2
     for name, value in model.state_dict().items():
@@ -242,4 +247,97 @@ def test_a_model_starts_from_anothers_weights(saved):
 
 def test_weights_of_other_sizes_are_refused(saved):
     with pytest.raises(ValueError, match="start_from: the model of .*'hidden': 3.*'hidden': 4"):
-        start_from(saved, CRNN(4, width=2, hidden=4), Charset("AÉB"))
+        start_from(saved, CRNN(4, width=8, hidden=4), Charset("AÉB"))
+
+
+# Files that declare what they do not hold ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def changed(run, tmp_path):
+    """Write the checkpoint of a training with something changed; returns its path."""
+
+    def write(change) -> Path:
+        content = torch.load(run.folder / "best_model.pth", weights_only=True)
+        change(content)
+        torch.save(content, tmp_path / "changed.pth")
+        return tmp_path / "changed.pth"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["arguments"].update(hidden=8000), "has the shape"),
+        (lambda c: c["arguments"].update(num_classes=300_000_000), "has the shape"),
+        (lambda c: c["arguments"].update(layers=1_000_000), "layers must be an integer from 1 to 32"),
+        (lambda c: c["arguments"].update(width=4), "width must be an integer from 8"),
+        (lambda c: c["arguments"].update(hidden="32"), "hidden must be an integer"),
+        (lambda c: c.update(arguments=[1]), "do not fit"),
+        (lambda c: c.update(model=[1]), "do not fit"),
+        (lambda c: c["model"].pop("classifier.bias"), "missing or unknown: classifier.bias"),
+        (lambda c: c["model"]["classifier.bias"].fill_(float("nan")), "classifier.bias holds values that are not numbers"),
+        (lambda c: c["model"].update({"classifier.bias": c["model"]["classifier.bias"].long()}), "values of torch.int64"),
+        (
+            lambda c: c["model"].update({"classifier.bias": c["model"]["classifier.bias"].cfloat()}),
+            "values of torch.complex64",
+        ),
+        (
+            lambda c: c["model"].update({"classifier.weight": torch.zeros(1, 1).expand_as(c["model"]["classifier.weight"])}),
+            "classifier.weight is not stored in full",
+        ),
+        (lambda c: c.update(characters=list("ABC")), "a charset is a text, not list"),
+        (lambda c: c.update(config="x"), "do not fit"),
+        *(
+            (lambda c, name=name, value=value: c["normalisation"].update({name: value}), name)
+            for name, values in {
+                "height": (0, -1, 10**9, 2.5, True, "40", None, float("nan")),
+                "max_width": (0, 10**9),
+                "min_width": (0, 10**5),
+                "max_stretch": (0, float("nan"), float("inf"), "x"),
+            }.items()
+            for value in values
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_are_found_before_memory_is_taken(changed, change, message, recwarn):
+    path = changed(change)
+    with pytest.raises(ValueError, match=message) as raised:
+        load_model(path)
+    assert str(path) in str(raised.value)
+
+
+def test_a_declared_size_takes_no_memory(changed):
+    """In a process that may not have a fraction of what the file declares."""
+    path = changed(lambda content: content["arguments"].update(hidden=60_000))
+    code = (
+        "import resource, sys, torch; from hwrlib.checkpoint import load_model\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, used + 2**30))\n"
+        "try: load_model(sys.argv[1])\nexcept ValueError as error: print(error)"
+    )
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs /proc")
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert "has the shape" in done.stdout, done.stderr
+
+
+def test_a_compressed_checkpoint_is_not_unpacked(run, tmp_path):
+    with (
+        zipfile.ZipFile(run.folder / "best_model.pth") as source,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in source.namelist():
+            bomb.writestr(name, source.read(name))
+    with pytest.raises(ValueError, match="bomb.pth: rejected, because its contents are compressed"):
+        load_model(tmp_path / "bomb.pth")
+
+
+def test_a_model_is_no_state_to_resume_from_and_the_other_way_round(run, tiny, tmp_path):
+    with pytest.raises(ValueError, match=r"resume.pth: its parts do not fit"):
+        load_model(run.folder / "resume.pth")
+    (tmp_path / "run").mkdir()
+    shutil.copy(run.folder / "best_model.pth", tmp_path / "run" / "resume.pth")
+    with pytest.raises(ValueError, match="this run was started differently"):
+        fit(tiny(), tmp_path / "run", resume=True)

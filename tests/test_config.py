@@ -137,3 +137,56 @@ def test_faults_of_a_yaml_file_name_the_file(tmp_path, content, said):
 def test_the_baseline_needs_its_height():
     with pytest.raises(ValueError, match="model: baseline reads images of height 64, not 40"):
         TrainConfig(model="baseline")
+
+
+# Files and values that were guessed or found late --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("epochs: 1:30", "epochs must be int, not '1:30'"),
+        ("epochs: 010", "epochs must be int, not '010'"),
+        ("epochs: 2\nepochs: 3", "'epochs' occurs twice"),
+        ("epochs: 2\n---\nepochs: 3", "expected a single document"),
+        ("epochs: [2, 3]", "one value each"),
+        ("1: 2", "`name: value` lines"),
+        ("[1, 2]", "`name: value` lines"),
+        ("epochs: 2\n  seed: 3", "mapping values are not allowed"),
+        ("data: 2020-01-01\nepochs: x", "epochs must be int"),
+        ("learning_rate: .nan", "finite"),
+        ("augment: .inf", "finite"),
+        ("seed: 18446744073709551616", "seed must be at most"),
+        ("epochs: 99999999999999999999999", "epochs must be at most"),
+        ("height: 1000000000", "height must be at most"),
+        ("hidden: 10000000", "hidden must be at most"),
+        ("width: 4", "width must be at least 8"),
+        ("epochs: true", "epochs must be int, not True"),
+        ("characters: ABA", "occur twice in the charset: .*'A'"),
+        ("model: baseline\nheight: 40", "reads images of height 64"),
+        ("a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: [*c,*c]", "one value each"),
+        ("x: " + "[" * 5000, "nested too deeply|one value each|expected"),
+        ("data: x" + " " * 1_000_001, "are no recipe"),
+    ],
+)
+def test_a_recipe_is_never_guessed_and_its_faults_are_named(content, message, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=message) as raised:
+        TrainConfig.from_yaml(tmp_path / "recipe.yaml")
+    assert "recipe.yaml" in str(raised.value) and len(str(raised.value)) < 1000
+
+
+def test_a_folder_and_another_encoding_are_no_recipes(tmp_path):
+    with pytest.raises(ValueError, match="this is a folder"):
+        TrainConfig.from_yaml(tmp_path)
+    (tmp_path / "latin.yaml").write_bytes(b"data: \xe9t\xe9")
+    with pytest.raises(ValueError, match="latin.yaml"):
+        TrainConfig.from_yaml(tmp_path / "latin.yaml")
+
+
+def test_numbers_are_read_as_they_look(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(
+        "epochs: 10\nlearning_rate: 0.002\naugment: 1\nema: .5\nseed: 0\n", encoding="utf-8"
+    )
+    config = TrainConfig.from_yaml(tmp_path / "recipe.yaml")
+    assert (config.epochs, config.learning_rate, config.augment, config.ema, config.seed) == (10, 0.002, 1.0, 0.5, 0)

@@ -118,7 +118,7 @@ def test_confidence_is_the_probability_of_the_text():
     texts = set()
     for seed in range(8):
         torch.manual_seed(seed)
-        model = CRNN(4, width=4, hidden=8)
+        model = CRNN(4, width=8, hidden=8)
         model.classifier.weight.data *= 40  # an untrained model that is sure of something,
         model.classifier.bias.data.zero_()  # and not always of the blank
         recognizer = Recognizer(model, Charset("ABC"), normalisation)

@@ -1,6 +1,9 @@
 """hwrlib.data: the cache, what is left out, and the order of batches."""
 
+import json
+import os
 import pickle
+import unicodedata
 
 import cv2
 import numpy as np
@@ -18,7 +21,9 @@ from hwrlib.data import (
     eval_loader,
     train_loader,
 )
+from hwrlib.files import atomic_write
 from hwrlib.images import WIDTH_STEP, Normalisation, normalise
+from hwrlib.labels import apply_decisions
 
 SIZES = Normalisation(height=16, max_width=64, min_width=16)
 
@@ -32,6 +37,11 @@ def folder(tmp_path, write_split):
 
 def opened(folder, normalisation=SIZES) -> LineDataset:
     return LineDataset(folder, "train", normalisation)
+
+
+def cached(folder) -> list:
+    """The files of the cache, without locks."""
+    return sorted(path for path in (folder / ".cache").iterdir() if path.suffix != ".lock")
 
 
 @pytest.fixture
@@ -72,7 +82,7 @@ def test_a_changed_image_is_noticed(folder, decoded):
     cv2.imwrite(str(folder / "train/TRAIN_003.png"), np.pad(np.zeros((20, 8), np.uint8), 12, constant_values=255))
     after = opened(folder)
     assert len(decoded) == 60 and not np.array_equal(after[3].ink, before)
-    assert len(list((folder / ".cache").iterdir())) == 2  # the stale one is gone
+    assert len(cached(folder)) == 2  # the stale one is gone
 
 
 def test_a_removed_image_is_noticed(folder):
@@ -105,9 +115,86 @@ def test_a_half_written_cache_is_made_anew(folder, decoded):
     (ink,) = (folder / ".cache").glob("*.ink")
     index.unlink()  # killed between the ink and its index
     ink.write_bytes(b"")
-    ink.with_suffix(".partial").write_bytes(b"half")
+    (ink.parent / f".{ink.name}.0123.partial").write_bytes(b"half")
     assert np.array_equal(opened(folder)[5].ink, expected) and len(decoded) == 60
-    assert {path.suffix for path in (folder / ".cache").iterdir()} == {".ink", ".json"}
+    assert [path.suffix for path in cached(folder)] == [".ink", ".json"]
+
+
+def spoiled(key: str, value) -> object:
+    """A function that replaces one entry of an index."""
+    return lambda index: json.dumps({**json.loads(index), key: value}).encode()
+
+
+DAMAGES = {
+    "ink cut short": (".ink", lambda ink: ink[:-1]),
+    "ink too long": (".ink", lambda ink: ink + b"0"),
+    "no ink": (".ink", lambda ink: b""),
+    "index cut short": (".json", lambda index: index[: len(index) // 2]),
+    "index of zeros": (".json", lambda index: bytes(len(index))),
+    "nested index": (".json", lambda index: b"[" * 100_000),
+    "another kind of index": (".json", lambda index: b"[1, 2]"),
+    "too few widths": (".json", spoiled("widths", [32])),
+    "widths that are text": (".json", spoiled("widths", ["a"] * 30)),
+    "negative widths": (".json", spoiled("widths", [-32] * 30)),
+    "huge widths": (".json", spoiled("widths", [10**30] * 30)),
+    "broken lines beyond the end": (".json", spoiled("broken", {"99": "why"})),
+    "broken lines that are a list": (".json", spoiled("broken", [1])),
+    "an index without a digest": (".json", lambda index: index.replace(b"digest", b"dlgest")),
+}
+
+
+@pytest.mark.parametrize("suffix, damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_cache_is_built_again(folder, decoded, suffix, damage):
+    before = opened(folder)
+    expected = [before[i].ink for i in range(30)]
+    (path,) = (folder / ".cache").glob(f"*{suffix}")
+    path.write_bytes(damage(path.read_bytes()))
+    after = opened(folder)
+    assert len(decoded) == 60 and all(np.array_equal(after[i].ink, expected[i]) for i in range(30))
+    opened(folder)
+    assert len(decoded) == 60
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_cache_that_another_process_replaces_stays_usable(folder, workers):
+    dataset = opened(folder)
+    before = [dataset[i].ink.sum() for i in range(30)]
+    cv2.imwrite(str(folder / "train/TRAIN_003.png"), np.zeros((40, 90), np.uint8))
+    with atomic_write(folder / "train.csv") as table:
+        table.write(b"FILENAME,IDENTITY\nTRAIN_003.png,A\n")
+    assert len(opened(folder)) == 1 and len(cached(folder)) == 2
+    loader = eval_loader(dataset, Charset("AELNO"), batch_size=1, workers=workers)
+    after = {batch.names[0]: int(batch.images.sum()) for batch in loader}
+    assert [after[name] for name in dataset.names] == before
+
+
+def test_caching_that_is_interrupted_leaves_nothing(folder, monkeypatch):
+    def interrupt(path, normalisation):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cache, "normalise", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        opened(folder)
+    assert cached(folder) == []
+
+
+def test_a_folder_that_is_replaced_while_it_is_cached_is_named(folder, monkeypatch):
+    def replace(path, normalisation):
+        if folder.exists():
+            folder.rename(folder.with_name("old"))
+        return normalise(folder.with_name("old") / "train" / path.name, normalisation)
+
+    monkeypatch.setattr(cache, "normalise", replace)
+    with pytest.raises(FileNotFoundError, match="set/train: removed or replaced by another process"):
+        opened(folder)
+
+
+def test_the_digest_follows_the_ink_and_not_the_time(folder):
+    before = opened(folder)
+    os.utime(folder / "train/TRAIN_003.png", (1, 1))
+    touched = opened(folder)
+    cv2.imwrite(str(folder / "train/TRAIN_003.png"), np.zeros((40, 90), np.uint8))
+    assert before.ink_digest == touched.ink_digest != opened(folder).ink_digest
 
 
 def test_a_data_set_survives_the_way_to_a_worker_process(folder):
@@ -139,6 +226,49 @@ def test_special_labels_are_skipped(tmp_path, write_split):
     write_split(tmp_path, "train", ["LEA", "", "EMPTY", "unreadable", "NOE"])
     dataset = opened(tmp_path)
     assert dataset.texts == ["LEA", "NOE"] and [s.reason for s in dataset.skipped] == ["special label"] * 3
+
+
+def test_a_second_row_of_an_image_is_skipped_and_decisions_still_apply(folder, tmp_path):
+    with open(folder / "train.csv", "a", encoding="utf-8") as table:
+        table.write("TRAIN_003.png,ZOE\nTRAIN_004.png,\n")
+    dataset = opened(folder)
+    assert len(dataset) == 30 and dataset.texts[3] == "LEA"
+    assert [(row.name, row.reason) for row in dataset.skipped] == [
+        ("TRAIN_004.png", "special label"),
+        ("TRAIN_003.png", "not the first row of its image"),
+    ]
+    (tmp_path / "decisions.csv").write_text(
+        "SPLIT,FILENAME,IDENTITY,READING,SUSPICION,DECISION\ntrain,TRAIN_003.png,LEA,LEO,9,accept\n", encoding="utf-8"
+    )
+    apply_decisions(dataset, tmp_path / "decisions.csv")
+    assert dataset.texts[3] == "LEO"
+
+
+def test_decomposed_file_names_are_found(folder, decoded):
+    """As macOS writes them; tables of labels are composed whatever they were."""
+    decomposed = unicodedata.normalize("NFD", "pages/é è.png")
+    (folder / "train" / "pages").mkdir()
+    (folder / "train/TRAIN_000.png").rename(folder / "train" / decomposed)
+    table = (folder / "train.csv").read_text(encoding="utf-8")
+    (folder / "train.csv").write_text(table.replace("TRAIN_000.png", decomposed), encoding="utf-8")
+    dataset = opened(folder)
+    assert dataset.names[0] == unicodedata.normalize("NFC", decomposed) and len(dataset) == 30
+    assert dataset.path(0).is_file() and np.array_equal(dataset[0].ink, normalise(dataset.path(0), SIZES).ink)
+    opened(folder)
+    assert len(decoded) == 30
+
+
+def test_the_folder_is_listed_only_if_a_file_is_missing(folder, monkeypatch):
+    monkeypatch.setattr(os, "walk", lambda *_: pytest.fail("listed"))
+    assert len(opened(folder)) == 30
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_named_like_an_image_is_skipped(folder):
+    (folder / "train/TRAIN_003.png").unlink()
+    os.mkfifo(folder / "train/TRAIN_003.png")
+    (skipped,) = opened(folder).skipped
+    assert skipped.name == "TRAIN_003.png" and "not a readable image" in skipped.reason
 
 
 def test_what_is_not_there_is_named(tmp_path, write_split):

@@ -70,7 +70,7 @@ def test_ours_is_smaller():
     assert parameters_of(CRNN(96)) < 2_000_000
 
 
-@pytest.mark.parametrize("model", [CRNN(7, width=4, hidden=6, dropout=0.1), baseline(7)], ids=["residual", "baseline"])
+@pytest.mark.parametrize("model", [CRNN(7, width=8, hidden=6, dropout=0.1), baseline(7)], ids=["residual", "baseline"])
 def test_arguments_build_the_same_model_again(model):
     again = CRNN(**model.arguments)
     again.load_state_dict(model.state_dict())
@@ -81,7 +81,7 @@ def test_arguments_build_the_same_model_again(model):
 
 
 @pytest.mark.parametrize(
-    "model, height", [(CRNN(5, width=2, hidden=3), 16), (baseline(5), 64)], ids=["residual", "baseline"]
+    "model, height", [(CRNN(5, width=8, hidden=3), 16), (baseline(5), 64)], ids=["residual", "baseline"]
 )
 def test_output_lengths_are_those_of_the_frames(model, height):
     widths = [*range(model.stride, 130, model.stride), 256] if height == 16 else [8, 32, 64, 104, 160, 256]
@@ -92,12 +92,12 @@ def test_output_lengths_are_those_of_the_frames(model, height):
 
 
 def test_widths_between_two_strides_lose_the_rest():
-    assert CRNN(5, width=2, hidden=3).output_lengths(torch.tensor([32, 33, 35, 36, 255])).tolist() == [8, 8, 8, 9, 63]
+    assert CRNN(5, width=8, hidden=3).output_lengths(torch.tensor([32, 33, 35, 36, 255])).tolist() == [8, 8, 8, 9, 63]
     assert baseline(5).output_lengths(torch.tensor([255, 256])).tolist() == [31, 32]
 
 
 def test_probabilities_add_up_to_one_with_the_shortcut_too():
-    output = CRNN(9, width=4, hidden=6)(torch.rand(3, 1, 16, 64), torch.tensor([64, 40, 32]))
+    output = CRNN(9, width=8, hidden=6)(torch.rand(3, 1, 16, 64), torch.tensor([64, 40, 32]))
     assert output.input_lengths.tolist() == [16, 10, 8]
     for log_probs in (output.log_probs, output.shortcut):
         assert log_probs.shape == (16, 3, 9) and log_probs.dtype == torch.float32
@@ -106,7 +106,7 @@ def test_probabilities_add_up_to_one_with_the_shortcut_too():
 
 def test_only_training_computes_the_shortcut_and_the_baseline_has_none():
     images, widths = torch.rand(1, 1, 64, 64), torch.tensor([64])
-    assert CRNN(9, width=4, hidden=6).eval()(images, widths).shortcut is None
+    assert CRNN(9, width=8, hidden=6).eval()(images, widths).shortcut is None
     assert baseline(9).train()(images, widths).shortcut is None
 
 
@@ -136,7 +136,7 @@ def test_a_third_architecture_is_one_function_more(monkeypatch):
 
 
 def test_uint8_ink_is_the_same_as_its_fraction():
-    model, ink = CRNN(9, width=4, hidden=6).eval(), torch.randint(0, 256, (2, 1, 16, 64), dtype=torch.uint8)
+    model, ink = CRNN(9, width=8, hidden=6).eval(), torch.randint(0, 256, (2, 1, 16, 64), dtype=torch.uint8)
     widths = torch.tensor([64, 50])
     with torch.inference_mode():
         torch.testing.assert_close(model(ink, widths).log_probs, model(ink.float() / 255, widths).log_probs)

@@ -1,8 +1,10 @@
 """hwrlib.onnx: an exported model reads the same texts, without torch."""
 
+import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -175,3 +177,69 @@ def test_the_command_says_what_is_wrong(source, file, message, tmp_path, monkeyp
     with pytest.raises(SystemExit, match=f"error: {message}"):
         export.main()
     assert not (tmp_path / file).exists()
+
+
+# Metadata that do not fit the graph ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def changed(exported, tmp_path):
+    """Write the file with other metadata; returns its path."""
+
+    def write(metadata) -> Path:
+        proto = onnx.load(exported)
+        proto.metadata_props[0].value = metadata if isinstance(metadata, str) else json.dumps(metadata)
+        (tmp_path / "changed.onnx").write_bytes(proto.SerializeToString())
+        return tmp_path / "changed.onnx"
+
+    return write
+
+
+def metadata_of(path: Path) -> dict:
+    return json.loads(onnx.load(path).metadata_props[0].value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("stride", value) for value in (0, -4, 2, 3, 8, 64, 4.0, "4", None, True)),
+        *(("characters", value) for value in ("AB", ["A"], None, "")),
+        *(("normalisation", value) for value in (None, [], {"height": 48}, {"height": 0}, {"size": 3})),
+        *((name, value) for name in ("config", "metrics") for value in (None, [1], "x")),
+    ],
+)
+def test_metadata_that_do_not_fit_the_graph_are_rejected(exported, changed, name, value):
+    path = changed(metadata_of(exported) | {name: value})
+    with pytest.raises(ValueError, match="its parts do not fit together") as raised:
+        Recognizer.from_checkpoint(path)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["stride", "characters", "normalisation", "config", "metrics"])
+def test_missing_metadata_are_named(exported, changed, name):
+    metadata = metadata_of(exported)
+    del metadata[name]
+    with pytest.raises(ValueError, match=f"'{name}' is missing"):
+        Recognizer.from_checkpoint(changed(metadata))
+
+
+@pytest.mark.parametrize("metadata", ["[1]", "null", "{", "3", ""])
+def test_metadata_that_are_no_mapping_are_rejected(changed, metadata):
+    with pytest.raises(ValueError, match="changed.onnx: not a"):
+        Recognizer.from_checkpoint(changed(metadata))
+
+
+def test_weights_that_are_not_numbers_are_rejected(exported, tmp_path):
+    proto = onnx.load(exported)
+    weight = next(tensor for tensor in proto.graph.initializer if list(tensor.dims) == [len(CHARSET)])
+    weight.raw_data = np.full(len(weight.raw_data) // 2, np.nan, np.float16).tobytes()
+    (tmp_path / "nan.onnx").write_bytes(proto.SerializeToString())
+    with pytest.raises(ValueError, match="not numbers"):
+        Recognizer.from_checkpoint(tmp_path / "nan.onnx")
+
+
+def test_the_suffix_may_be_in_capitals(exported, recognizer, drawn_set, tmp_path):
+    shutil.copy(exported, tmp_path / "MODEL.ONNX")
+    path = next((drawn_set / "test").iterdir())
+    read = Recognizer.from_checkpoint(tmp_path / "MODEL.ONNX").read(path, language=None)
+    assert read.text == recognizer.read(path, language=None).text

@@ -13,6 +13,7 @@ import yaml
 from run import NOTEBOOKS, check_parameters, course_values, followed, notebook_parameters, run_course
 
 from hwrlib.config import TrainConfig
+from hwrlib.files import Busy
 
 PATHS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 KNOWN = {name: about for path in PATHS for name, about in notebook_parameters(path).items()}
@@ -93,6 +94,40 @@ def test_a_files_data_set_is_used_unless_another_is_named(tmp_path):
     assert course_values(None, str(tmp_path / "p.yaml"), tmp_path)["test_labels"] == "data/kaggle/test.csv"
     assert course_values("data/mine", str(tmp_path / "p.yaml"), tmp_path)["data"] == "data/mine"
     assert course_values(None, None, tmp_path)["data"] == "data/synthetic"
+
+
+@pytest.fixture
+def runs(monkeypatch) -> list:
+    """Values and folders that the command passes on, instead of running notebooks."""
+    passed = []
+    monkeypatch.setattr(course, "run_course", lambda values, run_dir: passed.append((values, run_dir)))
+    monkeypatch.setattr(course, "summary", lambda run_dir, data: f"{data}")
+    return passed
+
+
+def test_the_command_s_paths_count_from_the_current_folder_and_reach_the_notebooks_whole(tmp_path, monkeypatch, runs):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["run", "--run", "results/mine", "--data", "set"])
+    assert course.main() == 0
+    ((values, run_dir),) = runs
+    assert run_dir == tmp_path / "results/mine" and values["run"] == str(run_dir)
+    assert values["checkpoint"] == str(run_dir / "best_model.pth")
+    assert values["test_dir"] == f"{tmp_path.as_posix()}/set/test"
+
+
+def test_a_data_set_of_the_project_keeps_its_short_name_wherever_the_command_runs(monkeypatch, runs):
+    monkeypatch.chdir(NOTEBOOKS)
+    monkeypatch.setattr(sys, "argv", ["run", "--run", "x", "--data", "../data/synthetic"])
+    assert course.main() == 0 and runs[0][0]["data"] == "data/synthetic"  # which the notebooks render if it is missing
+
+
+def test_a_course_in_a_folder_where_something_is_running_stops_before_the_first_notebook(tmp_path, held_by_another_process):
+    write_notebook(tmp_path / "01_first.ipynb", "a: int = 1  # one", "a")
+    for busy in (tmp_path / "run", tmp_path / "run" / "recipe.yaml"):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        with held_by_another_process(busy), pytest.raises(Busy, match=f"{busy.name}: another process is writing there"):
+            run_course({"a": 2}, tmp_path / "run", notebooks=tmp_path)
+    assert not (tmp_path / "run" / "01_first.ipynb").exists() and not (tmp_path / "run" / "recipe.yaml").exists()
 
 
 def write_notebook(path, parameters: str, *cells: str) -> None:

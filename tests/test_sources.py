@@ -66,6 +66,11 @@ def make_folder(path, files):
     return path
 
 
+def listed(folder):
+    """The names in a folder, sorted, without the locks that stay there."""
+    return sorted(name for name in os.listdir(folder) if not name.endswith(".lock"))
+
+
 def everything_under(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
@@ -90,8 +95,8 @@ def test_read_labels_separators_encodings_line_ends(tmp_path, encoding, separato
 
 
 def test_read_labels_latin1_and_nfc(tmp_path):
-    (tmp_path / "t.csv").write_bytes(HEADER.encode() + b"a.png,\x81\xe9\n")  # 0x81 is not in cp1252
-    assert read_labels(tmp_path / "t.csv")["IDENTITY"][0] == "\x81é"
+    (tmp_path / "t.csv").write_bytes(HEADER.encode() + b"a.png,\x80\xe9\n")
+    assert read_labels(tmp_path / "t.csv")["IDENTITY"][0] == "€é"
     (tmp_path / "t.tsv").write_text("FILENAME\tIDENTITY\n" + unicodedata.normalize("NFD", "é.png\tété, là"), "utf-8")
     assert read_labels(tmp_path / "t.tsv").values.tolist() == [["é.png", "été, là"]]
 
@@ -227,7 +232,7 @@ def test_hostile_members_are_refused_and_counted(tmp_path, name, reason):
     assert report.splits["train"].left_out == {"image missing": 1}
     assert (tmp_path / "in" / "out" / "train" / "TRAIN_0.jpg").read_bytes() == IMAGE
     assert not [path for path in tmp_path.rglob("*escape*")]
-    assert os.listdir(tmp_path) == ["in"] and sorted(os.listdir(tmp_path / "in")) == ["k.zip", "out"]
+    assert listed(tmp_path) == ["in"] and listed(tmp_path / "in") == ["k.zip", "out"]
 
 
 def test_nul_and_encrypted_members_are_refused(tmp_path):
@@ -262,7 +267,7 @@ def test_bombs_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "TOTAL_LIMIT", 4 * MB)
     with pytest.raises(ArchiveError, match="unpacks to 5.0 MB .largest: '.*TRAIN_1.jpg'., the limit is 4.0 MB"):
         prepare_kaggle(bombed(tmp_path / "c.zip", member, noise), tmp_path / "out")
-    assert sorted(os.listdir(tmp_path)) == ["a.zip", "b.zip", "c.zip"]
+    assert listed(tmp_path) == ["a.zip", "b.zip", "c.zip"]
 
 
 def test_lying_size_is_refused(tmp_path, monkeypatch):
@@ -271,7 +276,7 @@ def test_lying_size_is_refused(tmp_path, monkeypatch):
     source.write_bytes(source.read_bytes().replace(struct.pack("<L", 5 * MB), struct.pack("<L", 100)))
     with pytest.raises(ArchiveError, match="TRAIN_1.jpg' is damaged"):
         prepare_kaggle(source, tmp_path / "out")
-    assert os.listdir(tmp_path) == ["k.zip"]
+    assert listed(tmp_path) == ["k.zip"]
 
 
 def test_read_stops_at_the_limit_whatever_was_declared(tmp_path):
@@ -287,6 +292,24 @@ def test_links_of_a_folder_are_not_followed(tmp_path):
     (folder / "train_v2/train/far").symlink_to(tmp_path / "far")
     report = prepare_kaggle(folder, tmp_path / "out")
     assert report.refused == {"link": 2} and report.splits["train"].left_out == {"image missing": 2}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_in_a_folder_is_never_opened(tmp_path):
+    folder = make_folder(tmp_path / "k", kaggle_files(train="pipe.jpg,X\n"))
+    os.mkfifo(folder / "train_v2/train/pipe.jpg")
+    report = prepare_kaggle(folder, tmp_path / "out")
+    assert report.refused == {"pipe or device": 1} and report.splits["train"].left_out == {"image missing": 1}
+
+
+@pytest.mark.parametrize("names", [("q.jpg", "q.jpg/r.jpg"), ("q.jpg/r.jpg", "q.jpg"), ("x" * 300 + ".jpg",)])
+def test_a_file_name_that_the_disk_does_not_take_costs_its_own_row(tmp_path, names):
+    rows = "".join(f"{name},X\n" for name in names)
+    source = make_zip(tmp_path / "k.zip", kaggle_files(train=rows), *((f"train_v2/train/{name}", IMAGE) for name in names))
+    report = prepare_kaggle(source, tmp_path / "out")
+    ((reason, count),) = report.splits["train"].left_out.items()
+    assert reason.startswith("file name impossible here (") and count == 1 and report.splits["train"].kept == 3 + len(names)
+    assert len(read_labels(tmp_path / "out/train.csv")) == 3 + len(names)
 
 
 # --- A folder and a table ---
@@ -440,7 +463,7 @@ def test_out_is_replaced_only_when_asked_and_only_a_set(tmp_path):
         prepare_kaggle(source, tmp_path / "home", overwrite=True)
     with pytest.raises(ValueError, match="contains the source"):
         prepare_kaggle(source, tmp_path, overwrite=True)
-    assert sorted(os.listdir(tmp_path)) == ["home", "k", "k2", "out"]
+    assert listed(tmp_path) == ["home", "k", "k2", "out"]
 
 
 @pytest.mark.parametrize("report", ["", "[]", '{"made_from": 1}', '{"made_from": {}}', '{"made_from": {"sources": 3}}'])
@@ -458,7 +481,7 @@ def test_failure_leaves_the_old_set_and_no_trace(tmp_path, monkeypatch):
     monkeypatch.setattr(layout, "_is_image", lambda data: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         prepare_kaggle(source, out, overwrite=True)
-    assert everything_under(out) == before and sorted(os.listdir(tmp_path)) == ["k", "out"]
+    assert everything_under(out) == before and listed(tmp_path) == ["k", "out"]
 
 
 def test_kill_leaves_no_set_and_the_next_run_cleans_up(tmp_path):
@@ -469,10 +492,25 @@ def test_kill_leaves_no_set_and_the_next_run_cleans_up(tmp_path):
         "prepare_kaggle(sys.argv[1], sys.argv[2])"
     )
     killed = subprocess.run([sys.executable, "-c", code, source, tmp_path / "out"], cwd=Path(__file__).parents[1])
-    left = sorted(os.listdir(tmp_path))
-    assert killed.returncode == 9 and left == [".out-partial", "k"]
+    assert killed.returncode == 9 and len(listed(tmp_path)) == 2 and len(list(tmp_path.glob(".out.*.partial"))) == 1
     prepare_kaggle(source, tmp_path / "out")
-    assert sorted(os.listdir(tmp_path)) == ["k", "out"]
+    assert listed(tmp_path) == ["k", "out"]
+
+
+def test_a_kill_while_a_set_is_replaced_loses_nothing(tmp_path):
+    source, out = make_folder(tmp_path / "k", kaggle_files()), tmp_path / "out"
+    prepare_kaggle(source, out)
+    before = everything_under(out)
+    code = (
+        "import os, pathlib, sys; from hwrlib.sources import prepare_kaggle; rename = pathlib.Path.rename\n"
+        "pathlib.Path.rename = lambda a, b: os._exit(9) if a.suffix == '.partial' else rename(a, b)\n"
+        "prepare_kaggle(sys.argv[1], sys.argv[2], overwrite=True)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, source, out], cwd=Path(__file__).parents[1])
+    assert killed.returncode == 9 and not out.exists()
+    with pytest.raises(AlreadyPrepared):
+        prepare_kaggle(source, out)
+    assert everything_under(out) == before and listed(tmp_path) == ["k", "out"]
 
 
 # --- Command line ---

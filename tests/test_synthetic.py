@@ -141,7 +141,7 @@ def test_complete_set_is_reused_or_replaced(tmp_path):
     assert (out / "synthetic.json").stat().st_mtime_ns == stamp
     assert generate(out, **few | {"train": 4})
     assert len(list((out / "train").iterdir())) == 4
-    assert [p.name for p in tmp_path.iterdir()] == ["set"]  # no temporary folder is left
+    assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == ["set"]  # no temporary folder is left
 
 
 def test_folder_of_other_files_is_not_touched(tmp_path):
@@ -190,5 +190,9 @@ def test_command_line(tmp_path, capsys):
     (tmp_path / "mine" / "thesis.txt").touch()
     assert main(["--out", str(tmp_path / "mine")]) == 2
     assert "mine exists and is not a synthetic data set" in capsys.readouterr().err
-    assert main(["--out", str(tmp_path / "new"), "--train", "-1"]) == 2
-    assert "must not be negative" in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("option", ["--train=-1", "--test=999999999999", "--seed=-1"])
+def test_numbers_out_of_range_are_named_before_anything_is_rendered(tmp_path, capsys, option):
+    assert main(["--out", str(tmp_path / "new"), option]) == 2
+    assert option.strip("-") in capsys.readouterr().err and not (tmp_path / "new").exists()

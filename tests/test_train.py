@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from hwrlib.charset import Charset
 from hwrlib.checkpoint import load_model, load_safely
 from hwrlib.ctc import ctc_loss
 from hwrlib.data import LineDataset, eval_loader, train_loader
+from hwrlib.files import Busy
 from hwrlib.optim import build_optimizers, ema_update, learning_rate_at
 from hwrlib.progress import Progress, duration
 from hwrlib.recognizer import Recognizer
@@ -89,12 +91,13 @@ def test_a_training_may_start_from_another(run, tiny, tmp_path):
     assert further.best_cer <= 2 * run.best_cer + 0.02
 
 
-def test_a_second_data_set_is_mixed_in(tiny, write_split, tmp_path):
+def test_further_data_sets_are_mixed_in(tiny, write_split, tmp_path):
+    write_split(tmp_path / "more", "train", ["WE"] * 10)
     write_split(tmp_path / "extra", "train", ["OH", "A" * 30, "HA", "LO"] + ["EH"] * 20)  # AAA…: longer than its image
-    run = fit(tiny(epochs=1, batch_size=1, extra_data=str(tmp_path / "extra")), tmp_path / "run")
+    run = fit(tiny(epochs=1, batch_size=1, extra_data=f"{tmp_path / 'extra'}, {tmp_path / 'more'}"), tmp_path / "run")
     losses = pd.read_csv(run.folder / "losses.csv")
-    assert len(losses) == 96 + 23  # batches of one: every line of both sets but the long one
-    assert "H" in Recognizer.from_checkpoint(run.folder / "best_model.pth").charset.characters
+    assert len(losses) == 96 + 23 + 10  # batches of one: every line of the three sets but the long one
+    assert {"H", "W"} <= set(Recognizer.from_checkpoint(run.folder / "best_model.pth").charset.characters)
 
 
 def test_a_run_leaves_its_files(run, tiny):
@@ -178,6 +181,52 @@ def test_a_rejected_resume_changes_nothing(tiny, tmp_path):
     assert (tmp_path / "config.json").read_text(encoding="utf-8") == before
 
 
+def test_a_second_training_in_a_folder_stops_at_once_and_writes_nothing(tiny, tmp_path, held_by_another_process):
+    with held_by_another_process(tmp_path / "run"), pytest.raises(Busy, match="run: another process is writing there"):
+        fit(tiny(), tmp_path / "run", resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("resume", ["false", 0, None])
+def test_resume_is_true_or_false_and_nothing_like_it(tiny, tmp_path, resume):
+    with pytest.raises(ValueError, match="resume must be True or False, not"):
+        fit(tiny(), tmp_path / "run", resume=resume)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("knob", ["start_from", "corrections", "extra_data", "language_text", "validation"])
+def test_a_missing_file_is_named_before_anything_is_done(tiny, tmp_path, write_split, knob):
+    write_split(tmp_path / "set", "train", ["LEA"] * 4)
+    if knob != "validation":
+        write_split(tmp_path / "set", "validation", ["LEA"] * 4)
+    missing = {} if knob == "validation" else {knob: str(tmp_path / "missing")}
+    with pytest.raises(FileNotFoundError, match="validation.csv" if knob == "validation" else "missing"):
+        fit(tiny(data=str(tmp_path / "set"), **missing), tmp_path / "run")
+    assert not (tmp_path / "run").exists() and not (tmp_path / "set" / ".cache").exists()
+
+
+def test_a_folder_removed_in_the_middle_is_made_again(tiny, tmp_path):
+    def remove(history):
+        if len(history) == 2:
+            shutil.rmtree(tmp_path / "run")
+
+    config = tiny(epochs=4, learning_rate=1e-9)  # no epoch after the first is better
+    run = fit(config, tmp_path / "run", on_epoch=remove)
+    assert len(run.history) == 4 and len(pd.read_csv(run.folder / "history.csv")) == 4
+    assert load_safely(run.folder / "best_model.pth")["metrics"]["epoch"] in (3, 4)
+    assert {path.name for path in run.folder.iterdir()} >= {"config.json", "resume.pth", "losses.csv", "tensorboard"}
+
+
+def test_a_training_keeps_the_cache_it_has_opened(tiny, tmp_path, write_split, monkeypatch):
+    for split in ("train", "validation"):
+        write_split(tmp_path / "set", split, ["LEA", "NOE"] * 6)
+    real = train.train_step
+    monkeypatch.setattr(
+        train, "train_step", lambda *step: shutil.rmtree(tmp_path / "set" / ".cache", ignore_errors=True) or real(*step)
+    )
+    assert len(fit(tiny(data=str(tmp_path / "set"), epochs=1), tmp_path / "run").history) == 1
+
+
 def test_a_folder_with_a_training_is_not_overwritten(run, tiny):
     with pytest.raises(FileExistsError, match="a training was started here already; set resume"):
         fit(tiny(), run.folder)
@@ -256,8 +305,10 @@ def test_precision_names(monkeypatch):
         assert resolve_precision("auto", torch.device(device)) == expected
 
 
-def test_new_run_folders_are_named_for_the_time():
-    assert new_run_folder("runs").match("runs/run_[0-9]*_[0-9]*_checkpoints")
+def test_new_run_folders_are_named_for_the_time_and_never_shared(tmp_path):
+    folders = [new_run_folder(tmp_path / "runs") for _ in range(2)]
+    assert all(folder.match("runs/run_[0-9]*_[0-9]*_checkpoints") and folder.is_dir() for folder in folders)
+    assert folders[0] != folders[1]
 
 
 def test_labels_too_long_for_their_images_are_skipped(tmp_path, write_split, tiny, caplog):

@@ -119,7 +119,7 @@ def read_texts(path: str | Path) -> list[str] | dict[str, float]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of texts")
     if path.suffix.lower() not in (".csv", ".tsv"):
-        lines = [line.strip() for line in decode(path.read_bytes()).splitlines()]
+        lines = [line.strip() for line in decode(path.read_bytes(), name=str(path)).splitlines()]
         found: list[str] | dict[str, float] = [line for line in lines if line]
     else:
         table = parse_labels(path.read_bytes(), name=str(path), columns={"text": "text", "frequency": "frequency"})

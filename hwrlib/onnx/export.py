@@ -197,10 +197,10 @@ def main() -> None:
 
 
 def _export(source: str, file: Path) -> Path:
-    if file.suffix != ".onnx":
+    if file.suffix.lower() != ".onnx":
         raise ValueError(f"{file}: the name must end in .onnx, by which Recognizer.from_checkpoint recognises such files")
     found = checkpoint.find_checkpoint(source)
-    if found.suffix == ".onnx":
+    if found.suffix.lower() == ".onnx":
         raise ValueError(f"{found}: this is an ONNX file already; name a checkpoint (.pth): `{EXPORT}`")
     model, charset, normalisation, record = checkpoint.load_model(found)
     to_onnx(model, charset, normalisation, file, **record)

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 
 from hwrlib.charset import Charset
-from hwrlib.images import Normalisation
+from hwrlib.images import WIDTH_STEP, Normalisation
 
 FORMAT = "hwrlib-onnx-1"
 EXPORT = "python -m hwrlib.onnx CHECKPOINT FILE.onnx"
@@ -31,6 +32,7 @@ class OnnxModel:
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             metadata = json.loads(self.session.get_modelmeta().custom_metadata_map.get("hwrlib", "{}"))
+            metadata = metadata if isinstance(metadata, dict) else {}
         except Exception as error:  # the runtime's exceptions have no common class of their own
             raise ValueError(
                 f"{path}: not a readable ONNX file ({str(error).splitlines()[0]}); write it again with `{EXPORT}`"
@@ -41,11 +43,41 @@ class OnnxModel:
                 f"write it again with `{EXPORT}`"
             )
         try:
-            self.stride: int = metadata["stride"]  # px of image width per frame
-            self.charset, self.normalisation = Charset(metadata["characters"]), Normalisation(**metadata["normalisation"])
-            self.config, self.metrics = metadata["config"], metadata["metrics"]
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{path}: incomplete metadata ({error}); write it again with `{EXPORT}`") from error
+            self._take(metadata)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise ValueError(f"{path}: its parts do not fit together ({reason}); write it again with `{EXPORT}`") from error
+
+    def _take(self, metadata: dict[str, Any]) -> None:
+        """Take over what the file says of itself, if the graph agrees.
+
+        Raises:
+            KeyError, TypeError, ValueError: something is missing, of the wrong type, or contradicts the graph.
+        """
+        self.charset, self.normalisation = Charset(metadata["characters"]), Normalisation(**metadata["normalisation"])
+        self.config, self.metrics = dict(metadata["config"]), dict(metadata["metrics"])
+        self.stride: int = metadata["stride"]  # px of image width per frame
+        if type(self.stride) is not int or not 1 <= self.stride <= WIDTH_STEP or WIDTH_STEP % self.stride:
+            raise ValueError(f"a stride of {self.stride!r}")
+        inputs, outputs = ({value.name: value for value in values} for values in self._declared())
+        if set(inputs) != {"images", "image_widths"} or set(outputs) != {"log_probs"}:
+            raise ValueError(f"inputs {sorted(inputs)} and outputs {sorted(outputs)}")
+        height, num_classes = inputs["images"].shape[2], outputs["log_probs"].shape[2]
+        if (inputs["images"].type, inputs["image_widths"].type) != ("tensor(uint8)", "tensor(int64)"):
+            raise ValueError(f"inputs of {inputs['images'].type} and {inputs['image_widths'].type}")
+        if (height, num_classes) != (self.normalisation.height, len(self.charset)):
+            raise ValueError(
+                f"a graph for a height of {height} px and {num_classes} classes, beside a normalisation of "
+                f"{self.normalisation.height} px and a charset of {len(self.charset)} classes"
+            )
+
+        blank = np.zeros((1, 1, height, WIDTH_STEP), np.uint8)  # an image to try
+        log_probs = self.infer(blank, np.array([WIDTH_STEP]))
+        if len(log_probs) != WIDTH_STEP // self.stride or not np.isfinite(log_probs).all():
+            raise ValueError(f"{len(log_probs)} frames for {WIDTH_STEP} px at a stride of {self.stride} px, or not numbers")
+
+    def _declared(self) -> tuple[list, list]:
+        return self.session.get_inputs(), self.session.get_outputs()
 
     def infer(self, images: np.ndarray, image_widths: np.ndarray) -> np.ndarray:
         """Log-probabilities of every class at every frame.

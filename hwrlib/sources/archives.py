@@ -84,11 +84,11 @@ class _Folder(Source):
     def __init__(self, path: Path):
         super().__init__(path)
         root = os.path.realpath(path)
-        for folder, folders, files in os.walk(root):
+        for folder, folders, files in os.walk(root, onerror=lambda error: self.refused.update(["unreadable folder"])):
             for full in (os.path.join(folder, name) for name in folders + files):
-                link = os.path.islink(full)  # it may point outside the folder
-                if link or os.path.isfile(full):
-                    self._add(os.path.relpath(full, root).replace(os.sep, "/"), full, "link" if link else None)
+                fault = _file_fault(full)
+                if fault or os.path.isfile(full):
+                    self._add(os.path.relpath(full, root).replace(os.sep, "/"), full, fault)
 
     def _open(self, name: str) -> BinaryIO:
         return open(self.files[name], "rb")
@@ -116,6 +116,13 @@ class _Zip(Source):
 
     def _open(self, name: str) -> BinaryIO:
         return self.zip.open(self.files[name])
+
+
+def _file_fault(path: str) -> str | None:
+    """Why a file of a folder is never opened: a link may point outside the folder, and a pipe may never end."""
+    if os.path.islink(path):
+        return "link"
+    return None if os.path.isfile(path) or os.path.isdir(path) else "pipe or device"
 
 
 def _member_fault(info: zipfile.ZipInfo) -> str | None:

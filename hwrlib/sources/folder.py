@@ -61,7 +61,7 @@ def prepare_folder(
     split_of_row = np.array(split_groups(list(groups), **options))
     parts = {split: rows[split_of_row == split] for split in SPLITS}
     report.splits |= {split: Counts(read=len(part), kept=len(part)) for split, part in parts.items()}
-    return write_set(source, parts, out, report)
+    return write_set(source, parts, out, report, overwrite=overwrite)
 
 
 def _find_files(names: list[str], source: Source, *, table: str | Path, recursive: bool) -> list[str]:

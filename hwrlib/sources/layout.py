@@ -5,6 +5,7 @@
 <out>/report.json                                what was read, kept and skipped, and why
 """
 
+import errno
 import io
 import json
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hwrlib.files import atomic_folder
+from hwrlib.files import atomic_folder, locked
 from hwrlib.labels import SPLITS
 from hwrlib.sources.archives import MB, Source
 from hwrlib.sources.report import Counts, Report
@@ -21,6 +22,8 @@ from hwrlib.sources.report import Counts, Report
 IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 IMAGE_LIMIT = 20 * MB  # bytes of one image file
 PIXEL_LIMIT = 50_000_000  # pixels of one image; the same as in `hwrlib.images`
+# What systems answer to a file name that is too long, not allowed there, or the name of a folder as well.
+BAD_NAME = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 HOW_TO_REPLACE = "use --overwrite to replace it, or OVERWRITE=1 with make kaggle"
 
 
@@ -54,12 +57,14 @@ def check_destination(
             raise ValueError(f"{out}: contains the source {source}, which would be replaced; choose another folder")
         states[str(source.resolve())] = [source.stat().st_size, source.stat().st_mtime]
     made_from = {"sources": states, **options}
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        _check_earlier(out, made_from, overwrite=overwrite)
+    _check_earlier(out, made_from, overwrite=overwrite)
     return out, made_from
 
 
 def _check_earlier(out: Path, made_from: dict, *, overwrite: bool) -> None:
+    """Raise FileExistsError if `out` holds anything that may not be replaced."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
     try:
         earlier = json.loads((out / "report.json").read_text(encoding="utf-8"))["made_from"]
         sources = ", ".join(earlier["sources"])
@@ -75,42 +80,63 @@ def _check_earlier(out: Path, made_from: dict, *, overwrite: bool) -> None:
     )
 
 
-def write_set(source: Source, rows: dict[str, pd.DataFrame], out: Path, report: Report) -> Report:
+def write_set(source: Source, rows: dict[str, pd.DataFrame], out: Path, report: Report, *, overwrite: bool) -> Report:
     """Copy the images and write the tables and the report; the folder appears only when it is complete.
+
+    If another process is writing there, wait for it; its set may then be the one that is wanted.
 
     Args:
         source: holds the images.
         rows: rows per split, as `rows.select_rows` returns them.
         out: folder to create or replace.
-        report: with the counts so far; unreadable images are added.
+        report: with the counts so far; images that cannot be read or written are added.
+        overwrite: an earlier set at `out` may be replaced.
     Returns:
         The report.
     Raises:
+        AlreadyPrepared, FileExistsError: another process was faster.
         ArchiveError: an image is damaged in its archive or too large.
+        WriteError: the disk is full or read-only.
         ValueError: a split is empty or has lost more than half of its rows.
     """
     report.check()
-    with atomic_folder(out) as folder:
-        for split in SPLITS:
-            _write_split(source, rows[split], folder / split, report.splits[split])
-        report.check()
-        (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
+    with locked(out):
+        _check_earlier(out, report.made_from, overwrite=overwrite)
+        with atomic_folder(out) as folder:
+            for split in SPLITS:
+                _write_split(source, rows[split], folder / split, report.splits[split])
+            report.check()
+            (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
     return report
 
 
 def _write_split(source: Source, rows: pd.DataFrame, folder: Path, counts: Counts) -> None:
-    readable = []
+    folder.mkdir()
     pairs = zip(rows["FILENAME"], rows.index)
-    for name, file in tqdm(pairs, desc=folder.name, total=len(rows), disable=None):  # None: shown only in a terminal
+    progress = tqdm(pairs, desc=folder.name, total=len(rows), disable=None)  # None: shown only in a terminal
+    faults = [_copy_image(source, file, folder / name) for name, file in progress]
+    copied = [fault is None for fault in faults]
+    counts.kept = sum(copied)
+    counts.left_out.update(filter(None, faults))
+    rows.loc[copied].to_csv(f"{folder}.csv", index=False, lineterminator="\n")
+
+
+def _copy_image(source: Source, file: str, path: Path) -> str | None:
+    """Copy an image of the source; the fault that costs its row, or None."""
+    try:
         data = source.read(file, IMAGE_LIMIT)
-        readable.append(_is_image(data))
-        if readable[-1]:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(data)
-    counts.kept = sum(readable)
-    if counts.kept < len(rows):
-        counts.left_out["unreadable image"] = len(rows) - counts.kept
-    rows.loc[readable].to_csv(f"{folder}.csv", index=False, lineterminator="\n")
+    except OSError as error:
+        return f"image cannot be read ({error.strerror})"
+    if not _is_image(data):
+        return "unreadable image"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        if error.errno in BAD_NAME or path.is_dir():
+            return f"file name impossible here ({error.strerror})"
+        raise
+    return None
 
 
 def _is_image(data: bytes) -> bool:

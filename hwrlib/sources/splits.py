@@ -51,7 +51,7 @@ def _prepare_splits(path: str | Path, out: str | Path, *, table_name: str, folde
         labels = read_rows(data, name=name, columns=column_headers(data, name=name))
         files = [folder + filename for filename in labels["FILENAME"]]
         rows[split], report.splits[split] = select_rows(labels, files, source, folder=folder)
-    return write_set(source, rows, out, report)
+    return write_set(source, rows, out, report, overwrite=overwrite)
 
 
 def _enclosing_folder(source: Source, table: str) -> str:

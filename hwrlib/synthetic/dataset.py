@@ -23,7 +23,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hwrlib.files import atomic_folder
+from hwrlib.files import atomic_folder, locked
 from hwrlib.synthetic.glyphs import Alphabet, available_alphabets
 from hwrlib.synthetic.hands import LABEL_CHARACTERS, Hand, load_alphabets, make_hand, render_name, to_label
 
@@ -34,6 +34,7 @@ DOUBLE_NAMES = 0.03  # fraction of hyphenated names, made of two names of the sa
 LONGEST_DOUBLE = 18  # characters of such a name
 IMAGES_PER_HAND = 4
 HANDS_PER_SPLIT = 1_000_000  # hand numbers reserved for each split, so that splits never share a hand
+MOST_IMAGES = IMAGES_PER_HAND * (HANDS_PER_SPLIT - 1)  # of a split
 JPEG_QUALITY = 85
 
 
@@ -152,21 +153,27 @@ def generate(
         FileExistsError: `out` exists and is not a synthetic data set.
         WriteError: the disk is full or protected.
         ModuleNotFoundError: a package with fonts or names is missing.
-        ValueError: a count is negative.
+        ValueError: a count or the seed is out of range.
     """
     out = Path(out)
     counts = {"train": train, "validation": validation, "test": test}
-    if min(counts.values()) < 0:
-        raise ValueError(f"the number of images must not be negative: {counts}")
+    for name, count in counts.items():
+        if not 0 <= count <= MOST_IMAGES:
+            raise ValueError(f"{name}={count}: the number of images of a split must be 0 to {MOST_IMAGES:,}")
+    if seed < 0:
+        raise ValueError(f"seed={seed}: must not be negative")
     names = available_alphabets() if alphabets is None else list(alphabets)
     parameters = {"version": VERSION, "seed": seed, **counts, "alphabets": names}
     if _earlier_parameters(out) == parameters:
         return False
     loaded = load_alphabets(names)
-    with atomic_folder(out) as folder:
-        for split, count in counts.items():
-            _write_split(folder, split, plan(split, count, seed=seed), seed=seed, alphabets=loaded)
-        (folder / "synthetic.json").write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")
+    with locked(out):
+        if _earlier_parameters(out) == parameters:  # another process has just rendered it
+            return False
+        with atomic_folder(out) as folder:
+            for split, count in counts.items():
+                _write_split(folder, split, plan(split, count, seed=seed), seed=seed, alphabets=loaded)
+            (folder / "synthetic.json").write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")
     return True
 
 

@@ -13,7 +13,7 @@ import csv
 import sys
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -25,7 +25,7 @@ import numpy as np
 from hwrlib.checkpoint import find_checkpoint
 from hwrlib.ctc import Symbol
 from hwrlib.data import LineDataset
-from hwrlib.files import atomic_folder
+from hwrlib.files import atomic_folder, locked
 from hwrlib.images import INK_LEVEL, Normalisation
 from hwrlib.language.alignment import forced_alignment
 from hwrlib.language.fitting import read_texts
@@ -89,8 +89,7 @@ def splice(
         FileExistsError: `out` exists.
         ValueError: fewer than 100 lines can be cut, or the texts cannot be composed of their letters.
     """
-    if Path(out).exists():
-        raise FileExistsError(f"{out}: exists already; remove it, or choose another folder")
+    _check_is_new(out)
     lines = cut_lines(data, checkpoint)
     if len(lines) < MIN_LINES:
         raise ValueError(
@@ -99,16 +98,27 @@ def splice(
         )
     rng, splicer = np.random.default_rng(seed), Splicer(lines)
     frequencies = label_frequencies() if frequencies is None else frequencies
-    with atomic_folder(out) as folder:
-        (folder / "train").mkdir()
-        rows = []
-        for text, ink in splicer.compositions(frequencies, count, rng):
-            rows.append((f"SPLICE_{len(rows) + 1:05d}.png", text))
-            _, image = cv2.imencode(".png", 255 - ink)
-            (folder / "train" / rows[-1][0]).write_bytes(image)
-        with open(folder / "train.csv", "w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([("FILENAME", "IDENTITY"), *rows])
+    with locked(out):
+        _check_is_new(out)  # another process may have been faster
+        with atomic_folder(out) as folder:
+            _write_training_split(folder, splicer.compositions(frequencies, count, rng))
     return len(lines)
+
+
+def _check_is_new(out: str | Path) -> None:
+    if Path(out).exists():
+        raise FileExistsError(f"{out}: exists already; remove it, or choose another folder")
+
+
+def _write_training_split(folder: Path, compositions: Iterable[tuple[str, np.ndarray]]) -> None:
+    (folder / "train").mkdir()
+    rows = []
+    for text, ink in compositions:
+        rows.append((f"SPLICE_{len(rows) + 1:05d}.png", text))
+        _, image = cv2.imencode(".png", 255 - ink)
+        (folder / "train" / rows[-1][0]).write_bytes(image)
+    with open(folder / "train.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("FILENAME", "IDENTITY"), *rows])
 
 
 # Cutting -------------------------------------------------------------------------------------------------------------

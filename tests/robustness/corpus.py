@@ -7,6 +7,7 @@ reason is reported. *rejected*: nothing is done, and an error names the file, wh
 """
 
 import io
+import json
 import logging
 import pickle
 import re
@@ -23,6 +24,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import onnx
 import torch
 from PIL import Image
 
@@ -113,13 +115,24 @@ def size_read(data: bytes, name: str, folder: Path) -> str:
 
 def exif_rotated() -> bytes:
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112], exif[0x011A] = 6, 72.0
     return encoded(Image.fromarray(word()).rotate(90, expand=True), "JPEG", exif=exif, quality=95)
 
 
-def on_transparent() -> Image.Image:
-    ink = Image.fromarray(255 - word())
-    return Image.merge("LA", (Image.new("L", ink.size, 0), ink))
+def on_transparent(ink: int = 0) -> Image.Image:
+    opacity = Image.fromarray(255 - word())
+    return Image.merge("LA", (Image.new("L", opacity.size, ink), opacity))
+
+
+def as_lab() -> Image.Image:
+    neutral = Image.new("L", (120, 40), 128)
+    return Image.merge("LAB", [Image.fromarray(word()), neutral, neutral])
+
+
+def hot_pixel() -> np.ndarray:
+    image = word().astype(np.uint16) * 16
+    image[0, 0] = 65535
+    return image
 
 
 def png_bomb() -> bytes:
@@ -147,6 +160,16 @@ IMAGES = {  # name: (file name, bytes, expected)
     "EXIF-rotated": ("phone.jpg", exif_rotated(), "read"),
     "animated, the first frame": ("film.gif", encoded(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:]), "read"),
     "white on black": ("board.png", encoded(255 - word()), "read"),
+    "white ink on transparency": ("white.png", encoded(on_transparent(ink=255)), "read"),
+    "grey levels from 0 to 1": ("float.tif", encoded(Image.fromarray((word() / 255).astype(np.float32)), "TIFF"), "read"),
+    "LAB": ("lab.tif", encoded(as_lab(), "TIFF"), "read"),
+    "16 bits with one hot pixel": ("hot.png", encoded(hot_pixel()), "read"),
+    "EXIF tag of a wrong type": ("tag.jpg", exif_rotated().replace(b"\x01\x1a\x00\x05", b"\x01\x1a\x00\x07", 1), "read"),
+    "JPEG 2000 cut short": ("cut.jp2", encoded(word(), "JPEG2000")[:100], "rejected: cut.jp2: not a readable image"),
+    "WebP": ("scan.webp", encoded(word(), "WEBP", quality=95), "read"),
+    "TIFF cut in half": ("half.tif", encoded(word(), "TIFF")[:2000], "rejected: half.tif: not a readable image"),
+    "PDF named .png": ("doc.png", b"%PDF-1.7\n", "rejected: doc.png: not a readable image"),
+    "SVG named .png": ("drawing.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "rejected: drawing.png"),
 }
 for title, (file_name, content, wanted) in IMAGES.items():
     tolerance = 40.0 if title == "one bit" else 12.0
@@ -216,7 +239,24 @@ TABLES = {  # name: (bytes, expected)
     "decomposed accents": (unicodedata.normalize("NFD", HEAD + GOOD).encode(), REST),
     "right to left, emoji": ((HEAD + "a.png,שלום\nb.png,سلام\nc.png,👋🏽\n").encode(), "read ['שלום', 'سلام', '👋🏽']"),
     "half of the rows bad": ((HEAD + GOOD + "x.png,X\n" * 4).encode(), "rejected: table: only 3 of 7 rows are left"),
-    "only zeros": (b"\0" * 1000, "rejected: scans.csv: no column 'FILENAME'"),
+    "one wrong byte among accents": (
+        (HEAD + GOOD).encode() + b"d.png,REN\xe9\n",
+        "rejected: scans.csv, line 5: the byte 0xe9",
+    ),
+    "a byte of no encoding": (HEAD.encode() + b"a.png,\x81\n", "rejected: scans.csv, line 2: the byte 0x81"),
+    "UTF-16 without a byte order mark": ((HEAD + GOOD).encode("utf-16-le"), "rejected: scans.csv, line 1: a NUL character"),
+    "a NUL in a file name": ((HEAD + GOOD + "a\0.png,X\n").encode(), "rejected: scans.csv, line 5: a NUL character"),
+    "a column twice": (
+        ("FILENAME,IDENTITY,IDENTITY\n" + "a.png,A,B\n").encode(),
+        "rejected: scans.csv: the columns 2 and 3 are both called",
+    ),
+    "Windows-1252 quotes": ((HEAD + GOOD.replace("ANNE", "‘ANNE’")).encode("cp1252"), "read ['LÉO', 'ZOÉ', '‘ANNE’']"),
+    "old Macintosh line endings": ((HEAD + GOOD).replace("\n", "\r").encode(), REST),
+    "blank lines": ((HEAD + GOOD).replace("\n", "\n\n").encode(), REST),
+    "spaces around cells": ((HEAD + GOOD).replace(",", " , ").encode(), REST),
+    "an unnamed column": ((HEAD.replace("\n", ",\n") + GOOD.replace("\n", ",\n")).encode(), REST),
+    "a formula": ((HEAD + GOOD + "d.png,=1+1\n").encode(), "read ['=1+1', 'ANNE', 'LÉO', 'ZOÉ']"),
+    "only zeros": (b"\0" * 1000, "rejected: scans.csv, line 1: a NUL character"),
 }
 for title, (content, wanted) in TABLES.items():
     images = "abcd" if b"d.png" in content or title == "image without a row" else "abc"
@@ -321,6 +361,51 @@ def _(folder: Path) -> str:
     return trained(data_set(folder, ["שלום", "👋🏽", "ANNE", "سلام"] * 3))
 
 
+# Recipes -------------------------------------------------------------------------------------------------------------
+
+RECIPES = {  # name: (text, expected)
+    "a number in another notation": ("learning_rate: 1e-3", "rejected: r.yaml: learning_rate must be float"),
+    "a time for a number": ("epochs: 1:30", "rejected: r.yaml: epochs must be int, not '1:30'"),
+    "an octal number": ("epochs: 010", "rejected: r.yaml: epochs must be int, not '010'"),
+    "a name twice": ("epochs: 2\nepochs: 3", "rejected: r.yaml: "),
+    "two documents": ("epochs: 2\n---\nepochs: 3", "rejected: r.yaml: expected a single document"),
+    "a list of values": ("epochs: [2, 3]", "rejected: r.yaml: 'epochs': the file must hold `name: value` lines"),
+    "a number as a name": ("1: 2", "rejected: r.yaml: 1: the file must hold `name: value` lines"),
+    "no mapping": ("[1, 2]", "rejected: r.yaml: the file must hold `name: value` lines"),
+    "broken YAML": ("epochs: 2\n  seed: 3", "rejected: r.yaml: mapping values are not allowed here"),
+    "a tab": ("epochs:\n\t2", "rejected: r.yaml: "),
+    "nested a thousand times": ("x: " + "[" * 1000 + "]" * 1000, "rejected: r.yaml: "),
+    "a billion laughs": ("a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]", "rejected: r.yaml: 'a': the file must hold"),
+    "a Python object": ("data: !!python/object/apply:os.system [ls]", "rejected: r.yaml: could not determine a constructor"),
+    "a knob that is unknown": ("epoch: 3", "rejected: r.yaml: unknown parameters ['epoch']; known are: "),
+    "not a number": ("augment: .nan", "rejected: r.yaml: augment must be a finite number"),
+    "infinity": ("learning_rate: .inf", "rejected: r.yaml: learning_rate must be a finite number"),
+    "yes for a number": ("epochs: yes", "rejected: r.yaml: epochs must be int, not True"),
+    "a seed beyond 64 bits": ("seed: 18446744073709551616", "rejected: r.yaml: seed must be at most"),
+    "an image of a kilometre": ("height: 1000000000", "rejected: r.yaml: height must be at most"),
+    "too few channels": ("width: 4", "rejected: r.yaml: width must be at least 8"),
+    "a character twice": ("characters: ABA", "rejected: r.yaml: characters: characters that occur twice"),
+    "the baseline at another height": ("model: baseline", "rejected: r.yaml: model: baseline reads images of height 64"),
+    "narrower than narrow": ("min_width: 300", "rejected: r.yaml: min_width 300 exceeds max_width 256"),
+    "nothing": ("", "read"),
+    "only a comment": ("# nothing", "read"),
+}
+
+
+def recipe(folder: Path, text: str) -> str:
+    (folder / "r.yaml").write_text(text, encoding="utf-8")
+    TrainConfig.from_yaml(folder / "r.yaml")
+    return "read"
+
+
+for title, (content, wanted) in RECIPES.items():
+    case("recipe", title, wanted)(lambda folder, content=content: recipe(folder, content))
+case("recipe", "a folder", "rejected: r.yaml: this is a folder")(
+    lambda folder: ((folder / "r.yaml").mkdir(), str(TrainConfig.from_yaml(folder / "r.yaml")))[1]
+)
+case("recipe", "missing", "rejected: r.yaml: no such recipe")(lambda folder: str(TrainConfig.from_yaml(folder / "r.yaml")))
+
+
 # Checkpoints ---------------------------------------------------------------------------------------------------------
 
 
@@ -380,6 +465,48 @@ def _(folder: Path) -> str:
     return loaded(path)
 
 
+CHANGES = {  # name: (change of a good checkpoint, what the message says)
+    "that declares a size it does not hold": (lambda c: c["arguments"].update(hidden=60_000), "has the shape"),
+    "that declares 300 million classes": (lambda c: c["arguments"].update(num_classes=300_000_000), "has the shape"),
+    "of a million layers": (lambda c: c["arguments"].update(layers=1_000_000), "layers must be an integer from 1 to 32"),
+    "with weights that are not numbers": (
+        lambda c: c["model"]["classifier.bias"].fill_(float("nan")),
+        "classifier.bias holds values that are not numbers",
+    ),
+    "with a stretched weight": (
+        lambda c: c["model"].update({"classifier.weight": torch.zeros(1, 1).expand_as(c["model"]["classifier.weight"])}),
+        "classifier.weight is not stored in full",
+    ),
+    "without a weight": (lambda c: c["model"].pop("classifier.bias"), "weights are missing or unknown: classifier.bias"),
+    "with a height of nothing": (lambda c: c["normalisation"].update(height=0), "height must be an integer from 1"),
+    "with a list as charset": (lambda c: c.update(characters=["A"]), "a charset is a text, not list"),
+}
+for title, (change, message) in CHANGES.items():
+
+    @case("checkpoint", title, "rejected: best_model.pth: its parts do not fit this version of hwrlib")
+    def _(folder: Path, change: Callable = change, message: str = message) -> str:
+        path = good_checkpoint(folder / "best_model.pth")
+        content = torch.load(path, weights_only=True)
+        change(content)
+        torch.save(content, path)
+        try:
+            return loaded(path)
+        except ValueError as error:
+            assert message in str(error), error
+            raise
+
+
+@case("checkpoint", "compressed", "rejected: bomb.pth: rejected, because its contents are compressed")
+def _(folder: Path) -> str:
+    with (
+        zipfile.ZipFile(good_checkpoint(folder / "best_model.pth")) as source,
+        zipfile.ZipFile(folder / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in source.namelist():
+            bomb.writestr(name, source.read(name))
+    return loaded(folder / "bomb.pth")
+
+
 @case("checkpoint", "missing", "rejected: best_model.pth: no such checkpoint")
 def _(folder: Path) -> str:
     return loaded(folder / "best_model.pth")
@@ -390,6 +517,22 @@ def _(folder: Path) -> str:
     (folder / "model.onnx").write_bytes(SHIPPED["names"].with_suffix(".onnx").read_bytes()[:100_000])
     OnnxModel(folder / "model.onnx")
     return "loaded"
+
+
+def onnx_with(folder: Path, **metadata: object) -> str:
+    """Load shipped weights with other metadata."""
+    proto = onnx.load(SHIPPED["names"].with_suffix(".onnx"))
+    proto.metadata_props[0].value = json.dumps(json.loads(proto.metadata_props[0].value) | metadata)
+    (folder / "model.onnx").write_bytes(proto.SerializeToString())
+    OnnxModel(folder / "model.onnx")
+    return "loaded"
+
+
+for name, value in {"stride": 0, "characters": "AB", "normalisation": None, "config": [1], "format": "other"}.items():
+    wanted = "not a model of this version" if name == "format" else "its parts do not fit together"
+    case("checkpoint", f"an ONNX file with the {name} {value!r}", f"rejected: model.onnx: {wanted}")(
+        lambda folder, name=name, value=value: onnx_with(folder, **{name: value})
+    )
 
 
 # Archives ------------------------------------------------------------------------------------------------------------
@@ -425,6 +568,14 @@ case("archive", "an absolute member", "skipped: {'unsafe name': 1}")(
 case("archive", "a link", "skipped: {'link or device': 1}")(lambda folder: archive(folder, (link(), b"/etc/passwd")))
 case("archive", "a decompression bomb", "rejected: k.zip: unpacks to 400.0 MB")(
     lambda folder: archive(folder, ("train_v2/bomb.png", bytes(400_000_000)))
+)
+
+
+case("archive", "a member with a name of 300 characters", "skipped: {}")(
+    lambda folder: archive(folder, ("train_v2/train/" + "n" * 300 + ".png", encoded(word())))
+)
+case("archive", "a file beside a folder of the same name", "skipped: {}")(
+    lambda folder: archive(folder, ("train_v2/train/q", b"x"), ("train_v2/train/q/r.png", encoded(word())))
 )
 
 

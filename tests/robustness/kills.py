@@ -1,4 +1,4 @@
-"""Four jobs that are killed at random moments and restarted until they finish: preparing, caching, training, reading.
+"""Jobs that are killed at random moments and restarted until they finish: preparing, caching, training, reading.
 
 Each job runs in its own process, forked from a server that has imported everything already, so a kill hits the work and
 not the imports.
@@ -29,6 +29,11 @@ def prepare_job(source: Path, out: Path) -> None:
         prepare_layout(source, out)
     except AlreadyPrepared:
         pass
+
+
+def replace_job(source: Path, out: Path) -> None:
+    """Import a data set again, in place of the earlier one."""
+    prepare_layout(source, out, overwrite=True)
 
 
 def cache_job(folder: Path, normalisation: Normalisation) -> None:

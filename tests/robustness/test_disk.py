@@ -26,8 +26,13 @@ from hwrlib.train import fit
 resource = pytest.importorskip("resource")  # not on Windows
 
 FULL = "could not be written (File too large); free space on that disk"
-CAP_DAC_OVERRIDE = 1  # root's privilege to write where permissions forbid it
+PRIVILEGES = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: root reads and writes where permissions forbid it
 CAPABILITY_VERSION = 0x20080522
+
+
+def listed(folder: Path) -> list[str]:
+    """The names in a folder, without the locks that stay there."""
+    return sorted(name for name in os.listdir(folder) if not name.endswith(".lock"))
 
 
 @contextmanager
@@ -71,22 +76,23 @@ def test_preparing(drawn_set, tmp_path):
     with full_disk(300), pytest.raises(WriteError) as error:
         prepare_layout(drawn_set, tmp_path / "set")
     assert str(error.value).startswith(f"{tmp_path / 'set'}: {FULL}")
-    assert os.listdir(tmp_path) == []
+    assert not listed(tmp_path)
 
 
 def test_caching(drawn_set, tmp_path):
     shutil.copytree(drawn_set, tmp_path / "set", ignore=shutil.ignore_patterns(".cache"))
     with full_disk(8192), pytest.raises(WriteError, match=r"set/.cache/train-.*could not .*free space"):
         LineDataset(tmp_path / "set", "train")
+    assert not listed(tmp_path / "set" / ".cache")  # each further try would leave another half
     assert len(LineDataset(tmp_path / "set", "train")) == 96
-    assert sorted(path.suffix for path in (tmp_path / "set" / ".cache").iterdir()) == [".ink", ".json"]
+    assert [Path(name).suffix for name in listed(tmp_path / "set" / ".cache")] == [".ink", ".json"]
 
 
 def test_rendering(tmp_path):
     """The limit lies in the middle of an image: a write that only part of the data fits into must fail, too."""
     with full_disk(500), pytest.raises(WriteError, match=r"synthetic: could not .*free space"):
         synthetic.generate(tmp_path / "synthetic", train=3, validation=1, test=1)
-    assert os.listdir(tmp_path) == []
+    assert not listed(tmp_path)
 
 
 def test_a_table_of_readings_keeps_its_rows(recognizer, drawn_set, tmp_path):
@@ -103,7 +109,7 @@ def test_a_table_of_readings_keeps_its_rows(recognizer, drawn_set, tmp_path):
 def test_an_export(recognizer, tmp_path):
     with full_disk(8192), pytest.raises(WriteError, match=r"model.onnx: could not .*free space"):
         to_onnx(recognizer.model, recognizer.charset, recognizer.normalisation, tmp_path / "model.onnx")
-    assert os.listdir(tmp_path) == []
+    assert not listed(tmp_path)
 
 
 @contextmanager
@@ -117,7 +123,7 @@ def permissions_apply() -> Iterator[None]:
     libc = ctypes.CDLL(None)
     libc.capget(header, sets)
     effective = sets[0]
-    sets[0] = effective & ~(1 << CAP_DAC_OVERRIDE)
+    sets[0] = effective & ~PRIVILEGES
     libc.capset(header, sets)
     try:
         yield
@@ -163,6 +169,39 @@ def cache_in(folder: Path, data: Path) -> None:
     shutil.copytree(data, folder, ignore=shutil.ignore_patterns(".cache"), dirs_exist_ok=True)
     folder.chmod(0o555)
     LineDataset(folder, "train")
+
+
+@pytest.fixture
+def unreadable(drawn_set, tmp_path) -> Iterator[Path]:
+    """A data set with a training image that must not be read."""
+    shutil.copytree(drawn_set, tmp_path / "set", ignore=shutil.ignore_patterns(".cache"))
+    image = tmp_path / "set" / "train" / "TRAIN_003.png"
+    image.chmod(0)
+    with permissions_apply():
+        if os.access(image, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+            pytest.skip("this system lets root read anything")
+        yield tmp_path / "set"
+    image.chmod(0o644)
+
+
+def test_an_image_that_must_not_be_read_costs_its_own_row_of_an_import(unreadable, tmp_path):
+    report = prepare_layout(unreadable, tmp_path / "out")
+    assert report.splits["train"].left_out == {"image cannot be read (Permission denied)": 1}
+    assert report.splits["train"].kept == 95 and not (tmp_path / "out" / "train" / "TRAIN_003.png").exists()
+
+
+def test_an_image_that_must_not_be_read_is_skipped_until_it_may(unreadable):
+    (skipped,) = LineDataset(unreadable, "train").skipped
+    assert skipped.name == "TRAIN_003.png" and "TRAIN_003.png: " in skipped.reason
+    (unreadable / "train" / "TRAIN_003.png").chmod(0o644)
+    assert LineDataset(unreadable, "train").skipped == []
+
+
+def test_a_table_that_must_not_be_read_does_not_blame_the_run(unreadable, tiny, tmp_path):
+    (unreadable / "train.csv").chmod(0)
+    with pytest.raises(PermissionError, match="train.csv") as error:
+        fit(tiny(data=str(unreadable)), tmp_path / "run")
+    assert not isinstance(error.value, WriteError)
 
 
 def test_other_errors_are_raised_unchanged(tmp_path):

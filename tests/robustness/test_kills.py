@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from kills import cache_job, duration, killed_and_restarted, prepare_job, read_job, train_job
+from kills import cache_job, duration, killed_and_restarted, prepare_job, read_job, replace_job, train_job
 from test_resume import assert_same_end
 
 from hwrlib import Recognizer
@@ -16,7 +16,7 @@ from hwrlib.images import Normalisation
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs processes that are forked")
 
-KILLS = int(os.environ.get("KILLS", 7))  # of each job; `make soak` uses more
+KILLS = int(os.environ.get("KILLS", 8))  # of each job; `make soak` uses more
 
 
 def contents(folder) -> dict[str, bytes]:
@@ -48,7 +48,31 @@ def test_preparing(drawn_set, tmp_path):
     )
     print(f"\npreparing: {done} kills survived")
     assert contents(out) == contents(tmp_path / "undisturbed")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source", "undisturbed"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == ["out", "source", "undisturbed"]
+
+
+def test_replacing(drawn_set, tmp_path):
+    """At every moment either the old or the new set is whole, under its name or where the next start finds it."""
+    source, out, old = tmp_path / "source", tmp_path / "out", tmp_path / ".out.old"
+    shutil.copytree(drawn_set, source, ignore=shutil.ignore_patterns(".cache"))
+    prepare_job(source, out)
+    expected = contents(out)
+
+    def whole_somewhere():
+        assert contents(out) == expected or contents(old) == expected
+
+    done = killed_and_restarted(
+        replace_job,
+        (source, out),
+        kills=KILLS,
+        seconds=duration(replace_job, (source, out)),
+        seed=5,
+        check=whole_somewhere,
+        undo=lambda: None,
+    )
+    print(f"\nreplacing: {done} kills survived")
+    assert contents(out) == expected
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == ["out", "source"]
 
 
 def test_caching(drawn_set, tmp_path):

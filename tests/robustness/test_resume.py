@@ -1,6 +1,7 @@
 """A training that was killed and resumed ends with the same weights, bit for bit, as an undisturbed one."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,7 +112,7 @@ def test_killed_twice_and_resumed_it_ends_the_same(config, undisturbed, tmp_path
     for epoch, batch, moment in ((0, 4, "after"), (1, 6, "before")):
         state = train_until_killed(config, killed, epoch=epoch, batch=batch, moment=moment)
         assert state["epoch"] == epoch and 0 < state["batch"] < 11  # in the middle of the epoch
-        assert (killed / "resume.pth.partial").exists() == (moment == "before")
+        assert len(list(killed.glob(".resume.pth.*.partial"))) == (moment == "before")
     run = fit(config, killed, resume=True)
     assert len(run.history) == 2
     assert_same_end(undisturbed, killed, epochs=2)
@@ -162,6 +163,46 @@ def test_another_configuration_is_rejected_and_named(run, tiny, change, said):
     with pytest.raises(ValueError) as error:
         fit(tiny(**change), run.folder, resume=True)
     assert said in str(error.value) and "resume.pth" in str(error.value) and "started differently" in str(error.value)
+
+
+@pytest.fixture
+def begun(tiny, drawn_set, tmp_path) -> tuple[TrainConfig, Path]:
+    """A training of one epoch on a set of its own: its configuration and its folder."""
+    shutil.copytree(drawn_set, tmp_path / "set", ignore=shutil.ignore_patterns(".cache"))
+    config = tiny(data=str(tmp_path / "set"), epochs=1, hidden=8)
+    return config, fit(config, tmp_path / "run").folder
+
+
+def other_ink(folder: Path, split: str) -> None:
+    path = folder / split / f"{split.upper()}_003.png"
+    path.write_bytes((folder / split / f"{split.upper()}_002.png").read_bytes())
+
+
+def other_label(folder: Path, split: str) -> None:
+    table = folder / f"{split}.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("_003.png,N", "_003.png,O"), encoding="utf-8")
+
+
+@pytest.mark.parametrize("change", [other_ink, other_label])
+@pytest.mark.parametrize("split, said", [("train", "training"), ("validation", "validation")])
+def test_other_images_or_labels_are_noticed_and_named(begun, change, split, said):
+    config, folder = begun
+    change(Path(config.data), split)
+    with pytest.raises(ValueError, match=f"started differently .the {said} lines, their images or their labels.;"):
+        fit(config, folder, resume=True)
+
+
+def test_images_that_were_only_touched_are_the_same(begun):
+    config, folder = begun
+    for path in Path(config.data, "train").iterdir():
+        os.utime(path, (1, 1))
+    assert len(fit(config, folder, resume=True).history) == 1
+
+
+def test_the_state_of_no_training_is_rejected(tiny, tmp_path, run):
+    shutil.copy(run.folder / "best_model.pth", tmp_path / "resume.pth")
+    with pytest.raises(ValueError, match="resume.pth: .*if it is the state of a training at all"):
+        fit(tiny(), tmp_path, resume=True)
 
 
 def test_knobs_without_effect_on_the_weights_may_change(run, tiny):
