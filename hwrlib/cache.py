@@ -146,11 +146,8 @@ class _Normalised(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> np.ndarray | str:
-        path = self.images[index]
-        if path.exists() and not path.is_file():
-            return f"{path}: not a readable image, but a folder, a pipe or a device"
         try:
-            return normalise(path, self.normalisation).ink
+            return normalise(self.images[index], self.normalisation).ink
         except ValueError as error:
             return str(error)
 

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from glob import escape, glob
+from glob import escape
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -33,6 +33,11 @@ class Busy(OSError):
 # Errors --------------------------------------------------------------------------------------------------------------
 
 
+def printable(name: object) -> str:
+    """A file name for a message or a table: bytes that are not UTF-8, which no file or screen would take, as escapes."""
+    return str(name).encode(errors="backslashreplace").decode()
+
+
 @contextmanager
 def with_remedy(path: str | Path, *, kept: str = "") -> Iterator[None]:
     """Turn the system's errors about a full or read-only disk, raised in the block, into a message with a remedy.
@@ -53,7 +58,7 @@ def with_remedy(path: str | Path, *, kept: str = "") -> Iterator[None]:
             raise
         remedy = "free space on that disk" if error.errno in NO_SPACE else "make its folder writable"
         raise WriteError(
-            f"{path}: could not be written ({os.strerror(error.errno)}); {remedy}, or choose another folder"
+            f"{printable(path)}: could not be written ({os.strerror(error.errno)}); {remedy}, or choose another folder"
             f"{'; ' + kept if kept else ''}"
         ) from error
 
@@ -95,9 +100,10 @@ def locked(path: str | Path, *, wait: bool = True) -> Iterator[None]:
         except Timeout:
             if not wait:
                 raise Busy(
-                    f"{path}: another process is writing there; wait until it has finished, or choose another place"
+                    f"{printable(path)}: another process is writing there; wait until it has finished, or choose another "
+                    "place"
                 ) from None
-            logger.warning("%s: waiting for another process that is writing there ...", path)
+            logger.warning("%s: waiting for another process that is writing there ...", printable(path))
             lock.acquire(timeout=-1)
     try:
         if is_first:
@@ -210,23 +216,46 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 def find_images(source: str | Path, *, recursive: bool = False) -> list[Path]:
     """The images that a file, a folder or a glob pattern names, sorted.
 
+    Hidden files and folders are ignored, whose names begin with a dot, and so are pipes and devices. Links to folders are
+    not followed below the source, since they may lead in a circle; a link to a file that is missing is among the images,
+    so that whoever reads them reports it.
+
     Args:
         source: a pattern may hold `**` for any depth of folders.
         recursive: search the folder's subfolders, too.
     Raises:
         FileNotFoundError: there is none.
+        PermissionError: the folder may not be read.
     """
     path = Path(source)
-    if path.is_file():
+    if os.path.isfile(path):
         return [path]
-    if path.is_dir():
-        entries = path.rglob("*") if recursive else path.iterdir()
-        found = [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
+    if os.path.isdir(path):
+        found = [each for each in _files_below(path, recursive=recursive) if each.suffix.lower() in IMAGE_SUFFIXES]
     else:
-        found = [Path(name) for name in glob(str(source), recursive=True) if Path(name).is_file()]
+        pattern = path.relative_to(path.anchor) / ("*" if path.name == "**" else "")
+        found = [each for each in Path(path.anchor).glob(str(pattern)) if not _hidden(each) - _hidden(path)]
+    found = sorted(each for each in found if os.path.isfile(each) or not os.path.exists(each))
     if not found:
-        hint = "" if recursive or not path.is_dir() else "; its subfolders are searched if you ask for it (recursive)"
+        hint = "" if recursive or not os.path.isdir(path) else "; its subfolders are searched if you ask for it (recursive)"
         raise FileNotFoundError(
-            f"{source}: no image there; give a file, a folder of images or a pattern such as 'scans/*.png'{hint}"
+            f"{printable(source)}: no image there; give a file, a folder of images or a pattern such as 'scans/*.png'{hint}"
         )
-    return sorted(found)
+    return found
+
+
+def _files_below(folder: Path, *, recursive: bool) -> Iterator[Path]:
+    """What is in a folder and not a folder itself; subfolders that may not be read are reported."""
+
+    def report(error: OSError) -> None:
+        if error.filename == str(folder):
+            raise error
+        logger.warning("%s: skipped (%s)", printable(error.filename), error.strerror)
+
+    for root, folders, files in os.walk(folder, onerror=report):
+        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+        yield from (Path(root, name) for name in files if not name.startswith("."))
+
+
+def _hidden(path: Path) -> set[str]:
+    return {part for part in path.parts if part.startswith(".")}

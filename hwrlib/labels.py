@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 DECISIONS = ("", "accept", "refuse", "drop")  # on a suspect label: none yet; the reading is right; the label is; neither
-FORMULA = re.compile(r"[=+\-@\t\r].*[(|!]", re.DOTALL)  # a cell that a spreadsheet would run
+FORMULA = re.compile(r"'*[=+\-@\t\r\n].*[(|!]", re.DOTALL)  # a cell that a spreadsheet would run, or one with apostrophes
 MULTIBYTE = re.compile(  # a character of UTF-8 that is longer than a byte
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from hwrlib.charset import Charset
 from hwrlib.ctc import Decoded, Symbol, greedy_lines, word_spans
-from hwrlib.images import Normalisation, Normalised, normalise, pad
+from hwrlib.images import Normalisation, Normalised, is_single, normalise, pad
 from hwrlib.weights import SHIPPED
 
 if TYPE_CHECKING:  # imported where it is used: an ONNX model is read without torch, whose import takes seconds
@@ -164,13 +163,8 @@ class Recognizer:
             ValueError: an image cannot be read; the message names it. The language belongs to another charset.
         """
         options = dict(language=language, alternatives=alternatives, batch_size=batch_size)
-        if (
-            isinstance(images, (str, Path, bytes, bytearray, Image.Image, np.ndarray))
-            or hasattr(images, "read")
-            or hasattr(images, "detach")
-        ):
-            return next(self.read_each([images], **options))
-        return list(self.read_each(images, **options))
+        readings = list(self.read_each(images, **options))
+        return readings[0] if is_single(images) else readings
 
     def read_each(self, images: Iterable[ImageLike], **options) -> Iterator[Reading]:
         """As `read`, one reading at a time: memory does not grow with the number of images."""
@@ -217,13 +211,16 @@ class Recognizer:
         alternatives: int = 5,
         batch_size: int = 64,
     ) -> Iterator[Reading | ValueError]:
-        """A reading of each image, or the error if it cannot be read; the arguments are those of `read`."""
+        """A reading of each image, or the error if it cannot be read; the arguments are those of `read`.
+
+        Not errors of an image, and raised at once: wrong arguments, damaged weights, and a lack of memory.
+        """
         if not (isinstance(batch_size, int) and batch_size >= 1 and isinstance(alternatives, int) and alternatives >= 0):
             raise ValueError(
                 f"batch_size must be an integer from 1 and alternatives one from 0, not {batch_size!r} and {alternatives!r}"
             )
         decoder = self._decoder(language)
-        remaining = iter(images)
+        remaining = iter([images] if is_single(images) else images)
         while chunk := list(islice(remaining, CHUNK)):
             # One thread: decoding and scaling are so short here that threads would only wait for each other.
             normalised = [self._try_normalise(image) for image in chunk]
@@ -238,6 +235,7 @@ class Recognizer:
 
     def log_probs(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
         """The frames of each image: N arrays (T, C) of natural-log probabilities, to look at or to decode otherwise."""
+        images = [images] if is_single(images) else images
         log_probs, lengths = self._forward([normalise(image, self.normalisation) for image in images])
         return [log_probs[:length, n] for n, length in enumerate(lengths.tolist())]
 
@@ -251,7 +249,8 @@ class Recognizer:
         """`log_probs (T, N, C)` and `input_lengths (N,)`."""
         images, image_widths = pad([line.ink for line in lines])
         log_probs = self.model.infer(images, image_widths)
-        if np.isnan(log_probs).any():
+        # A class may have the probability 0, whose logarithm is -inf; all classes of a frame cannot.
+        if not np.isfinite(log_probs.max(axis=2)).all():
             raise ValueError("the model's probabilities are not numbers: its weights are damaged; use another checkpoint")
         return log_probs, image_widths // self.model.stride
 

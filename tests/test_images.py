@@ -1,5 +1,6 @@
 """hwrlib.images: every kind of image becomes ink of one form; augmentation stays within bounds."""
 
+import errno
 import io
 import os
 import struct
@@ -11,8 +12,10 @@ import torch
 from PIL import Image, ImageOps
 
 from hwrlib.augment import augment
+from hwrlib.data import LineDataset
 from hwrlib.files import find_images
 from hwrlib.images import MAX_PIXELS, Normalisation, normalise, to_grey
+from hwrlib.sources import prepare_folder
 
 SIZES = Normalisation(height=32, max_width=128, min_width=32)
 
@@ -60,15 +63,21 @@ def test_every_way_of_giving_an_image_reads_the_same(word, tmp_path):
     given = {
         "floats to 255": word.astype(np.float64),
         "float16 to 1": (word / 255).astype(np.float16),
+        "floats a little beyond 1": word / 250,
         "booleans": word > 127,
+        "integers 0 and 1": (word > 127).astype(np.uint8),
+        "int8 0 and 1": (word > 127).astype(np.int8),
         "int64": word.astype(np.int64),
         "uint16": word.astype(np.uint16) * 257,
         "12 of 16 bits": word.astype(np.uint16) * 16,
         "small uint16": word.astype(np.uint16),
+        "big-endian uint16": word.astype(">u2") * 257,
+        "int16": word.astype(np.int16) * 100,
         "bytes": (tmp_path / "word.png").read_bytes(),
         "tensor": torch.from_numpy(word),
         "float tensor, channels first": torch.from_numpy(word)[None].expand(3, -1, -1) / 255,
         "PIL floats to 1": Image.fromarray(word.astype(np.float32) / 255),
+        "PIL floats a little beyond 1": Image.fromarray((word / 250).astype(np.float32)),
         "PIL floats to 255": Image.fromarray(word.astype(np.float32)),
         "PIL 1 bit": Image.fromarray(word > 127),
     }
@@ -337,6 +346,53 @@ def test_whatever_a_decoder_raises_is_an_error_of_this_image(error, tmp_path, mo
             to_grey(image)
 
 
+def test_a_lack_of_memory_is_not_an_error_of_the_image(tmp_path, monkeypatch):
+    """A decoder that asks for too much is one, as long as the process has memory for the largest image."""
+
+    def fail(*arguments, **options):
+        raise MemoryError("broken inside")
+
+    Image.fromarray(WORD).save(tmp_path / "scan.png")
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
+    with pytest.raises(ValueError, match=r"scan.png: not a readable image \(broken inside\)"):
+        to_grey(tmp_path / "scan.png")
+    monkeypatch.setattr(np, "empty", fail)
+    with pytest.raises(MemoryError):
+        to_grey(tmp_path / "scan.png")
+
+
+def test_too_many_open_files_are_not_an_error_of_the_image(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    Image.fromarray(WORD).save(tmp_path / "scan.png")
+    monkeypatch.setattr("builtins.open", fail)
+    with pytest.raises(OSError, match="Too many open files") as raised:
+        to_grey(tmp_path / "scan.png")
+    assert not isinstance(raised.value, ValueError)
+
+
+def test_a_name_that_is_too_long_is_an_error_of_the_image(tmp_path, write_split):
+    with pytest.raises(ValueError, match="x.png: not a readable image .*too long"):
+        to_grey(tmp_path / f"{'x' * 5000}.png")
+    write_split(tmp_path, "train", ["ANNE"] * 40)
+    with open(tmp_path / "train.csv", "a") as table:
+        table.write(f"{'x' * 5000}.png,ANNE\n")
+    dataset = LineDataset(tmp_path, "train", SIZES)
+    assert len(dataset) == 40 and "too long" in dataset.skipped[0].reason
+
+
+def test_what_prepare_keeps_is_what_can_be_read(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in "abcdefg":
+        floats = (WORD / 255).astype(np.float32)
+        floats[0, 0] = np.nan if name == "g" else 1  # Pillow decodes it, but no grey level follows from it
+        Image.fromarray(floats).save(tmp_path / f"images/{name}.tif")
+    (tmp_path / "table.csv").write_text("FILENAME,IDENTITY\n" + "".join(f"{name}.tif,ANNE\n" for name in "abcdefg"))
+    report = prepare_folder(tmp_path / "images", tmp_path / "table.csv", tmp_path / "set", validation=0.3, test=0.3)
+    assert sum(counts.kept for split, counts in report.splits.items() if split != "table") == 6
+
+
 def test_an_interrupt_is_not_an_error_of_the_image(tmp_path, monkeypatch):
     Image.fromarray(WORD).save(tmp_path / "scan.png")
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -369,6 +425,7 @@ HOT_PIXEL[0, 0] = 65535
         HOT_PIXEL,
         encoded(Image.fromarray(HOT_PIXEL), "PNG"),
         with_alpha(255),
+        with_alpha(255) // np.uint8([1, 1, 1, 3]),
         with_alpha(0),
         as_lab(),
         encoded(as_lab(), "TIFF"),
@@ -378,13 +435,31 @@ HOT_PIXEL[0, 0] = 65535
         Image.fromarray(WORD).convert("1"),
     ],
     ids=(
-        "float float-tiff float-255 uint16-255 uint16 hot hot-png white-ink black-ink lab lab-tiff palette-alpha "
-        "premultiplied premultiplied-rgb binary"
+        "float float-tiff float-255 uint16-255 uint16 hot hot-png white-ink pale-white-ink black-ink lab lab-tiff "
+        "palette-alpha premultiplied premultiplied-rgb binary"
     ).split(),
 )
 def test_the_same_word_is_the_same_ink_in_every_kind_of_image(image):
     ink, expected = (normalise(each, Normalisation()).ink.astype(int) for each in (image, WORD))
     assert np.abs(ink - expected).max() <= 3
+
+
+@pytest.mark.parametrize("value, said", [(np.nan, "from nan to nan"), (np.inf, "from 0 to inf"), (-100, "from -100 to 255")])
+def test_grey_levels_without_a_range_are_rejected(value, said):
+    """One pixel that is not a number once made the whole image blank."""
+    floats = WORD.astype(np.float32)
+    floats[0, 0] = value
+    for image in (Image.fromarray(floats), encoded(Image.fromarray(floats), "TIFF")):
+        with pytest.raises(ValueError, match=f"grey levels must be finite numbers from 0; these are {said}"):
+            to_grey(image)
+
+
+def test_transparent_corners_are_not_white_ink():
+    sheet = np.full((48, 160, 4), 255, np.uint8)
+    sheet[:9, :20, 3] = sheet[-9:, -20:, 3] = 0
+    assert ink_of(sheet).max() == 0
+    sheet[20:28, 30:130, :3] = 200  # a pale stroke
+    assert ink_of(sheet).max() == 255 and (ink_of(sheet) > 128).mean() < 0.6
 
 
 def test_values_that_do_not_fit_are_rejected_and_not_wrapped():
@@ -401,7 +476,7 @@ def test_an_empty_image_is_a_clear_error(size):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_named_like_an_image_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(ValueError, match="it is not a file"):
+    with pytest.raises(ValueError, match="a folder, a pipe or a device"):
         to_grey(tmp_path / "pipe.png")
     with pytest.raises(FileNotFoundError):
         find_images(tmp_path)

@@ -1,6 +1,9 @@
 """hwrlib.recognizer: reading images of every kind, one and many."""
 
+import errno
+import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -179,6 +182,17 @@ def test_bytes_files_and_tensors_are_single_images(recognizer, paths):
     assert recognizer.read(torch.from_numpy(np.array(Image.open(paths[0])))) == expected
 
 
+def test_one_image_is_never_taken_for_a_sequence(recognizer, paths):
+    """Letters of a path, or rows of an array, would each be an image."""
+    expected = recognizer.read(paths[0])
+    colours = np.array(Image.open(paths[0]).convert("RGB"))
+    for image in (paths[0], str(paths[0]), paths[0].read_bytes(), colours, torch.from_numpy(colours)):
+        assert list(recognizer.read_each(image)) == list(recognizer.try_read(image)) == [expected]
+        assert len(recognizer.log_probs(image)) == 1
+    (error,) = recognizer.try_read("nowhere.png")
+    assert "nowhere.png: there is no such file" in str(error)
+
+
 def test_two_images_of_one_name_are_two_rows(recognizer, paths, tmp_path):
     for folder, path in (("a", paths[0]), ("b/c", paths[1])):
         (tmp_path / "scans" / folder).mkdir(parents=True)
@@ -194,7 +208,7 @@ def test_two_images_of_one_name_are_two_rows(recognizer, paths, tmp_path):
     ]
 
 
-def test_find_images(tmp_path):
+def test_find_images(tmp_path, monkeypatch):
     for name in ("b.png", "a.JPG", "notes.txt"):
         (tmp_path / name).touch()
     assert [path.name for path in find_images(tmp_path)] == ["a.JPG", "b.png"]
@@ -204,6 +218,50 @@ def test_find_images(tmp_path):
     (tmp_path / "page 1/c.png").touch()
     assert [path.name for path in find_images(tmp_path, recursive=True)] == ["a.JPG", "b.png", "c.png"]
     assert [path.name for path in find_images(f"{tmp_path}/**/*.png")] == ["b.png", "c.png"]
-    for nothing in (tmp_path / "c.png", f"{tmp_path}/*.gif", tmp_path / "nowhere"):
+    for pattern in ("page 1/../*.png", "../page 1/../b.png", "b.png"):
+        monkeypatch.chdir(tmp_path / "page 1" if pattern.startswith("..") else tmp_path)
+        assert [path.name for path in find_images(pattern)] == ["b.png"]
+    assert len(find_images(f"{tmp_path}/**")) == 4
+    for nothing in (tmp_path / "c.png", f"{tmp_path}/*.gif", tmp_path / "nowhere", "a\0.png"):
         with pytest.raises(FileNotFoundError, match="no image there"):
             find_images(nothing)
+
+
+def test_find_images_ignores_what_is_hidden(tmp_path):
+    for name in ("scan.png", "._scan.png", ".thumbnails/scan.png", "page/.scan.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for found in (find_images(tmp_path), find_images(tmp_path, recursive=True), find_images(f"{tmp_path}/**/*.png")):
+        assert found == [tmp_path / "scan.png"]
+    assert find_images(f"{tmp_path}/.thumbnails/*.png") == [tmp_path / ".thumbnails/scan.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_find_images_follows_no_link_in_a_circle_and_loses_no_file(tmp_path):
+    (tmp_path / "page.png").mkdir()
+    (tmp_path / "page.png/scan.png").touch()
+    for name, target in {"a": ".", "b": ".", "page.png/up": "..", "gone.png": "nowhere", "self.png": "self.png"}.items():
+        (tmp_path / name).symlink_to(target)
+    os.mkfifo(tmp_path / "pipe.png")
+    names = ["gone.png", "page.png/scan.png", "self.png"]
+    for found in (find_images(tmp_path, recursive=True), find_images(f"{tmp_path}/**/*.png")):
+        assert [path.relative_to(tmp_path).as_posix() for path in found] == names
+
+
+def test_find_images_reports_a_folder_that_may_not_be_read(tmp_path, monkeypatch, caplog):
+    for name in ("scan.png", "private/scan.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    scandir, refused = os.scandir, {str(tmp_path / "private")}
+
+    def guarded(folder):
+        if str(folder) in refused:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    assert find_images(tmp_path, recursive=True) == [tmp_path / "scan.png"]
+    assert "private: skipped (Permission denied)" in caplog.text
+    refused.add(str(tmp_path))
+    with pytest.raises(PermissionError, match="Permission denied"):
+        find_images(tmp_path)

@@ -6,22 +6,19 @@
 """
 
 import errno
-import io
 import json
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 from tqdm.auto import tqdm
 
-from hwrlib.files import atomic_folder, locked
+from hwrlib.files import atomic_folder, locked, printable
+from hwrlib.images import to_grey
 from hwrlib.labels import SPLITS
 from hwrlib.sources.archives import MB, Source
 from hwrlib.sources.report import Counts, Report
 
-IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 IMAGE_LIMIT = 20 * MB  # bytes of one image file
-PIXEL_LIMIT = 50_000_000  # pixels of one image; the same as in `hwrlib.images`
 # What systems answer to a file name that is too long, not allowed there, or the name of a folder as well.
 BAD_NAME = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 HOW_TO_REPLACE = "use --overwrite to replace it, or OVERWRITE=1 with make kaggle"
@@ -55,7 +52,7 @@ def check_destination(
             raise FileNotFoundError(f"{source}: no such file or folder")
         if source.resolve().is_relative_to(out):
             raise ValueError(f"{out}: contains the source {source}, which would be replaced; choose another folder")
-        states[str(source.resolve())] = [source.stat().st_size, source.stat().st_mtime]
+        states[printable(source.resolve())] = [source.stat().st_size, source.stat().st_mtime]
     made_from = {"sources": states, **options}
     _check_earlier(out, made_from, overwrite=overwrite)
     return out, made_from
@@ -141,9 +138,6 @@ def _copy_image(source: Source, file: str, path: Path) -> str | None:
 
 def _is_image(data: bytes) -> bool:
     try:
-        with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
-            if small := image.width * image.height <= PIXEL_LIMIT:
-                image.load()
-            return small
-    except Exception:  # Pillow raises many kinds on a malformed file, or one beyond its own limit
+        return to_grey(data) is not None
+    except ValueError:
         return False
