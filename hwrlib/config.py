@@ -88,6 +88,12 @@ class TrainConfig:
     augment: float = knob(
         0.2, "strength of the augmentation; 0: none, 0.5: for a quarter of an hour, 1: for hours", at_least=0, at_most=2
     )
+    photo: float = knob(
+        0.0,
+        "share of the lines that are laid on photographed paper: ruling, squares, shadow, blur, noise, other lines",
+        at_least=0,
+        at_most=1,
+    )
     precision: str = knob(
         "auto",
         "`fp32`, `bf16` or `fp16`; `auto`: bf16 if the hardware multiplies it fast",
