@@ -16,7 +16,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 from hwrlib.cache import InkCache
 from hwrlib.charset import BLANK, Charset
 from hwrlib.images import Normalisation, pad
-from hwrlib.labels import is_special, read_labels
+from hwrlib.labels import is_misread, is_special, read_labels
 
 MAX_BROKEN = 0.05  # fraction of a split's images that may be unreadable; beyond it the data set itself is at fault
 BUCKET_BATCHES = 50  # batches whose lines are sorted by width together
@@ -93,7 +93,8 @@ class LineDataset(Dataset):
     Attributes:
         names, texts: the image file and the label of every line.
         widths: (len,) px of every line after normalisation.
-        skipped: rows that are not used: special labels, further rows of an image, broken images, what `select` excluded.
+        skipped: rows that are not used: special labels, accents in another encoding, further rows of an image, broken
+            images, what `select` excluded.
         ink_digest: of the ink of all lines that can be read, selected or not.
     Raises:
         FileNotFoundError: the table or the folder is missing.
@@ -105,10 +106,12 @@ class LineDataset(Dataset):
         check_split(folder, split)
         labels = read_labels(self.folder / f"{split}.csv")
         special = labels["IDENTITY"].map(is_special).astype(bool)
+        misread = labels["IDENTITY"].map(is_misread).astype(bool)
         repeated = labels[~special].duplicated("FILENAME").reindex(labels.index, fill_value=False)
         self.skipped = [Skipped(name, "special label") for name in labels["FILENAME"][special]]
+        self.skipped += [Skipped(name, "accents in another encoding") for name in labels["FILENAME"][misread]]
         self.skipped += [Skipped(name, "not the first row of its image") for name in labels["FILENAME"][repeated]]
-        labels = labels[~special & ~repeated]
+        labels = labels[~special & ~misread & ~repeated]
         self.names, self.texts = labels["FILENAME"].tolist(), labels["IDENTITY"].tolist()
         self._on_disk = _other_spellings(self.folder / split, self.names)
         files = [self._on_disk.get(name, name) for name in self.names]

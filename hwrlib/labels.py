@@ -40,6 +40,14 @@ def has_control(text: str) -> bool:
     return re.search(r"[\x00-\x1f\x7f-\x9f]", text) is not None
 
 
+def is_misread(text: str) -> bool:
+    """True if accents were read in the wrong encoding when the table was made: `Ã©` for `é`."""
+    try:
+        return text.encode("cp1252").decode() != text
+    except UnicodeError:
+        return False
+
+
 def spreadsheet_safe(cell: str) -> str:
     """A cell that no spreadsheet runs as a formula: a text such as `=cmd|…` or `@SUM(…)` gets an apostrophe before it.
 
@@ -119,7 +127,7 @@ def read_decisions(path: str | Path) -> pd.DataFrame:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such table of corrections; notebook 05 writes one")
     columns = ("SPLIT", "FILENAME", "IDENTITY", "READING", "SUSPICION", "DECISION")
-    table = parse_labels(Path(path).read_bytes(), name=str(path), columns=dict(zip(columns, columns)))
+    table = parse_labels(Path(path).read_bytes(), name=str(path), columns=dict(zip(columns, columns))).map(as_written)
     table["DECISION"] = table["DECISION"].str.lower()  # spreadsheets like to begin a cell with a capital
     for number, decision in enumerate(table["DECISION"], start=2):
         if decision not in DECISIONS:

@@ -170,6 +170,15 @@ def test_writing_a_table_again_keeps_its_decisions(tmp_path):
     assert again["SUSPICION"].tolist() == [9.5, 3.0, 7.0]
 
 
+def test_no_cell_of_the_table_is_a_formula_and_all_come_back(tmp_path):
+    path = tmp_path / "suspects.csv"
+    row = ("train", "=cmd|' /C calc'!A0.png", "@SUM(1)", "'+A(2)", 9.0, "accept")
+    for _ in range(2):  # written again, a cell gets no second apostrophe
+        save_suspects(table_of(row), path)
+        assert ",'=cmd" in path.read_text("utf-8-sig") and ",'@SUM(" in path.read_text("utf-8-sig")
+        assert read_decisions(path).loc[0, ["FILENAME", "IDENTITY", "READING"]].tolist() == list(row[1:4])
+
+
 def test_a_decision_on_a_label_that_has_changed_is_forgotten(tmp_path):
     path = tmp_path / "suspects.csv"
     save_suspects(table_of(("train", "a", "A", "B", 9.0, "accept"), ("validation", "a", "A", "B", 8.0, "")), path)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hwrlib.labels import decode, read_labels
+from hwrlib.labels import decode, is_misread, read_labels
 
 HEADER = "FILENAME,IDENTITY\n"
 
@@ -23,6 +23,12 @@ def test_one_wrong_byte_does_not_turn_the_accents_of_a_table_into_other_letters(
         ValueError, match=r"t\.csv, line 4: the byte 0xe9 is not UTF-8, though other accents of the file are"
     ):
         table(tmp_path, content)
+
+
+@pytest.mark.parametrize("text", ["Crème brûlée", "œuvre", "À Sète", "5 €", "Ångström", "ß", "ANNE"])
+def test_accents_that_an_earlier_tool_read_wrongly_are_found(text):
+    assert not is_misread(text)
+    assert text.isascii() or is_misread(text.encode().decode("cp1252"))
 
 
 def test_bytes_of_no_encoding_are_named(tmp_path):

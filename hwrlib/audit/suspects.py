@@ -9,7 +9,7 @@ import pandas as pd
 
 from hwrlib.audit.suspicion import COLUMNS
 from hwrlib.files import atomic_write, with_remedy
-from hwrlib.labels import read_decisions
+from hwrlib.labels import read_decisions, spreadsheet_safe
 
 
 def save_suspects(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
@@ -39,8 +39,9 @@ def save_suspects(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     kept = [row for row in others if row["DECISION"] or row["SPLIT"] not in splits]
     table = pd.concat([table, pd.DataFrame(kept)], ignore_index=True)[COLUMNS]
     table["SUSPICION"] = pd.to_numeric(table["SUSPICION"], errors="coerce")
+    cells = table.assign(**{name: table[name].map(spreadsheet_safe) for name in ("FILENAME", "IDENTITY", "READING")})
     with with_remedy(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
-        table.to_csv(file, index=False, float_format="%.2f", encoding="utf-8-sig")
+        cells.to_csv(file, index=False, float_format="%.2f", encoding="utf-8-sig")
     return table

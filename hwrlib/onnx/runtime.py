@@ -28,9 +28,9 @@ class OnnxModel:
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such file; write it with `{EXPORT}`")
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only: the runtime warns about devices that this machine does not have
+        options.log_severity_level = 4  # the runtime warns about devices that are not there; its errors are raised anyhow
         try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"], enable_fallback=0)
             metadata = json.loads(self.session.get_modelmeta().custom_metadata_map.get("hwrlib", "{}"))
             metadata = metadata if isinstance(metadata, dict) else {}
         except Exception as error:  # the runtime's exceptions have no common class of their own
@@ -44,15 +44,15 @@ class OnnxModel:
             )
         try:
             self._take(metadata)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        except Exception as error:  # the graph is tried, which fails in the runtime's ways
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)[:200]
             raise ValueError(f"{path}: its parts do not fit together ({reason}); write it again with `{EXPORT}`") from error
 
     def _take(self, metadata: dict[str, Any]) -> None:
         """Take over what the file says of itself, if the graph agrees.
 
         Raises:
-            KeyError, TypeError, ValueError: something is missing, of the wrong type, or contradicts the graph.
+            Exception: something is missing, of the wrong type, or contradicts the graph, or the graph does not run.
         """
         self.charset, self.normalisation = Charset(metadata["characters"]), Normalisation(**metadata["normalisation"])
         self.config, self.metrics = dict(metadata["config"]), dict(metadata["metrics"])

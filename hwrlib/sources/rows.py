@@ -4,7 +4,7 @@ import posixpath
 
 import pandas as pd
 
-from hwrlib.labels import has_control, is_special, parse_labels, read_header
+from hwrlib.labels import has_control, is_misread, is_special, parse_labels, read_header
 from hwrlib.sources.archives import Source, is_unsafe
 from hwrlib.sources.report import Counts
 
@@ -91,6 +91,8 @@ def _fault(name: str, text: str, *, exists: bool, is_taken: bool) -> str | None:
         return f"label {text.upper()}" if text else "empty label"
     if has_control(text):  # a line break is usually the trace of a stray quote
         return "control character in label"
+    if is_misread(text):
+        return "accents in another encoding"
     if is_unsafe(name):
         return "unsafe file name"
     if not exists:

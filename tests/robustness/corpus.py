@@ -235,6 +235,10 @@ TABLES = {  # name: (bytes, expected)
     "path with ..": ((HEAD + GOOD + "../scans.csv,X\n").encode(), "skipped: {'unsafe file name': 1}; " + REST),
     "row without an image": ((HEAD + GOOD + "gone.png,X\n").encode(), "skipped: {'image missing': 1}; " + REST),
     "image without a row": ((HEAD + GOOD).encode(), "1 images without a row; " + REST),
+    "accents in another encoding": (
+        (HEAD + GOOD + "d.png,AndrÃ©\n").encode(),
+        "skipped: {'accents in another encoding': 1}; " + REST,
+    ),
     "control character": ((HEAD + GOOD + 'd.png,"A\nB"\n').encode(), "skipped: {'control character in label': 1}; " + REST),
     "decomposed accents": (unicodedata.normalize("NFD", HEAD + GOOD).encode(), REST),
     "right to left, emoji": ((HEAD + "a.png,שלום\nb.png,سلام\nc.png,👋🏽\n").encode(), "read ['שלום', 'سلام', '👋🏽']"),

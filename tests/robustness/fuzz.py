@@ -27,20 +27,27 @@ if "--atheris" in sys.argv:  # only modules imported in this block are instrumen
         import hwrlib.images  # noqa: F401
 
 import numpy as np
+import onnx
 import torch
 from corpus import GOOD, HEAD, IMAGES, encoded, good_checkpoint, word
+from PIL import Image
 
 from hwrlib.charset import Charset
 from hwrlib.checkpoint import load_model
-from hwrlib.images import Normalisation, normalise
+from hwrlib.config import TrainConfig
+from hwrlib.images import Normalisation, normalise, to_grey
 from hwrlib.labels import parse_labels, read_decisions
 from hwrlib.language import CharacterModel, Decoder, Lexicon, Mixture, Words
 from hwrlib.language.fitting import read_texts
+from hwrlib.onnx.export import to_onnx
+from hwrlib.onnx.runtime import OnnxModel
 from hwrlib.sources import prepare_layout
 
 LETTERS = Charset(" AB")
 FRAMES = np.log(np.random.default_rng(0).dirichlet([0.4] * len(LETTERS), size=(12, 2)))  # (T, N, C)
-NAMES = {"set.zip", "image.jpg", "model.pth", "decisions.csv", "model.lm", "model.arpa", "texts.csv"}
+NAMES = {"set.zip", "image.jpg", "decisions.csv", "texts.csv", "recipe.yaml"}
+NAMES |= {"model.pth", "model.lm", "model.arpa", "model.onnx", "intact.onnx"}
+RECIPES = sorted(Path(__file__).parents[2].glob("notebooks/params/*.yaml"))
 FOLDER = Path(tempfile.mkdtemp(prefix="hwrlib-fuzz-"))
 SIZES = Normalisation()
 
@@ -98,6 +105,45 @@ def read_further_texts(data: bytes) -> None:
     read_texts(FOLDER / "texts.csv")
 
 
+def read_recipe(data: bytes) -> None:
+    """A recipe."""
+    (FOLDER / "recipe.yaml").write_bytes(data)
+    TrainConfig.from_yaml(FOLDER / "recipe.yaml")
+
+
+def read_onnx(data: bytes) -> None:
+    """An exported model."""
+    (FOLDER / "model.onnx").write_bytes(data)
+    OnnxModel(FOLDER / "model.onnx")
+
+
+def read_metadata(data: bytes) -> None:
+    """What an exported model says of itself, beside an intact graph."""
+    model = onnx.load(FOLDER / "intact.onnx")
+    model.metadata_props[0].value = data.decode(errors="replace")
+    onnx.save(model, FOLDER / "model.onnx")
+    OnnxModel(FOLDER / "model.onnx")
+
+
+def read_exif(data: bytes) -> None:
+    """A photo with such an EXIF block, which must cost nothing but the orientation."""
+    photo = encoded(word(), "JPEG", exif=b"Exif\0\0" + data[:60_000])
+    assert to_grey(photo).size == word().size
+
+
+def an_exif_block() -> bytes:
+    """With a tag of every type that cameras write."""
+    exif = Image.Exif()
+    exif.update({0x010F: "maker", 0x0112: 6, 0x011A: 72.0, 0x0132: "2026:01:01 00:00:00", 0x829A: 0.01, 0x9286: b"comment"})
+    return exif.tobytes()[6:]
+
+
+def an_onnx_model() -> bytes:
+    """The smallest there is, which stays beside the damaged ones."""
+    model, charset, normalisation = load_model(good_checkpoint(FOLDER / "model.pth"))[:3]
+    return to_onnx(model, charset, normalisation, FOLDER / "intact.onnx", config={}, metrics={}).read_bytes()
+
+
 def languages() -> list[bytes]:
     """Language models of each kind, as files."""
     n_gram = CharacterModel.fit(["ABBA", "BAB", "A B"], order=3, charset=LETTERS)
@@ -129,6 +175,10 @@ READERS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {  # with inta
     "language": (read_language, languages()),
     "arpa": (read_arpa, [_saved("model.arpa", CharacterModel.fit(["ABBA", "B A"], order=3).to_arpa)]),
     "texts": (read_further_texts, ["text,frequency\nété,3\nANNE,0.5\n".encode()]),
+    "recipe": (read_recipe, [path.read_bytes() for path in RECIPES]),
+    "exif": (read_exif, [an_exif_block()]),
+    "onnx": (read_onnx, [an_onnx_model()]),
+    "metadata": (read_metadata, [onnx.load(FOLDER / "intact.onnx").metadata_props[0].value.encode()]),
     "checkpoint": (read_checkpoint, [good_checkpoint(FOLDER / "model.pth").read_bytes()]),
 }
 
