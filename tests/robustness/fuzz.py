@@ -126,9 +126,11 @@ def read_metadata(data: bytes) -> None:
 
 
 def read_exif(data: bytes) -> None:
-    """A photo with such an EXIF block, which must cost nothing but the orientation."""
-    photo = encoded(word(), "JPEG", exif=b"Exif\0\0" + data[:60_000])
-    assert to_grey(photo).size == word().size
+    """A photo with such an EXIF block, which must cost nothing but the orientation; rejected if it is not turned."""
+    photo = to_grey(encoded(word(), "JPEG", exif=b"Exif\0\0" + data[:60_000]))
+    assert sorted(photo.shape) == sorted(word().shape)
+    if photo.shape == word().shape:
+        raise ValueError("no orientation in it")
 
 
 def an_exif_block() -> bytes:
@@ -175,7 +177,7 @@ READERS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {  # with inta
     "language": (read_language, languages()),
     "arpa": (read_arpa, [_saved("model.arpa", CharacterModel.fit(["ABBA", "B A"], order=3).to_arpa)]),
     "texts": (read_further_texts, ["text,frequency\nété,3\nANNE,0.5\n".encode()]),
-    "recipe": (read_recipe, [path.read_bytes() for path in RECIPES]),
+    "recipe": (read_recipe, [b"epochs: 4\naugment: 0.5\n", *(path.read_bytes() for path in RECIPES)]),
     "exif": (read_exif, [an_exif_block()]),
     "onnx": (read_onnx, [an_onnx_model()]),
     "metadata": (read_metadata, [onnx.load(FOLDER / "intact.onnx").metadata_props[0].value.encode()]),
