@@ -24,7 +24,7 @@ from hwrlib.files import atomic_write, locked
 from hwrlib.images import Normalisation, normalise
 from hwrlib.progress import logger
 
-VERSION = 3  # raised whenever the same images give other ink
+VERSION = 4  # raised whenever the same images give other ink
 EFFECTIVE_IDS = os.access in os.supports_effective_ids  # ask what this process may do, where the system can tell
 LINES_PER_WORKER = 2000  # another process that builds the cache must be worth its start
 

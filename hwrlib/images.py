@@ -29,6 +29,8 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")  # no
 HOT = 4  # times the level that 99.9 % of the pixels do not exceed: pixels above are faults of the sensor
 OVERSHOOT = 1.5  # floats up to here are fractions of white, which rounding and interpolation let exceed 1 a little
 LIGHT = 192  # grey level; if all that is not transparent is lighter, it is white ink and not paper
+UNEVEN = 0.85  # of the lightest paper; if some of the paper is darker, light and shadow are taken out
+LIT_SIZE = 64  # px, least side of the image on which the light is looked at
 MIN_CONTRAST = 24  # grey levels between paper and ink; less is treated as an empty image
 INK_LEVEL = 96  # of 255; a row or column without a pixel of this much ink is margin
 UPRIGHT = {  # EXIF orientation -> what turns the image as it was held
@@ -282,8 +284,11 @@ def _ink(grey: np.ndarray) -> np.ndarray:
     histogram = np.bincount(grey.ravel()[:: max(grey.size // 50_000, 1)], minlength=256)
     cumulative = np.cumsum(histogram) / histogram.sum()
     paper = int(np.searchsorted(cumulative, 0.5))
-    if paper < 128 and cumulative[255] - cumulative[min(paper + MIN_CONTRAST, 255)] > 0:
+    if paper < 128 and cumulative[255] - cumulative[min(paper + MIN_CONTRAST, 255)] > 0 and _is_light_on_dark(grey):
         grey, cumulative, paper = 255 - grey, 1 - np.r_[0, cumulative[:-1]][::-1], 255 - paper
+    if (lit := _evenly_lit(grey)) is not grey:
+        grey, paper = lit, 255
+        cumulative = np.cumsum(np.bincount(grey.ravel(), minlength=256)) / grey.size
     darkest = int(np.searchsorted(cumulative, 0.005))
     contrast = max(paper - darkest, 0)
     if contrast < MIN_CONTRAST:
@@ -291,6 +296,34 @@ def _ink(grey: np.ndarray) -> np.ndarray:
         contrast = max(paper - darkest, MIN_CONTRAST)
     ink_of_grey = np.clip((paper - np.arange(256)) * (255 / contrast), 0, 255).astype(np.uint8)
     return cv2.LUT(grey, ink_of_grey)
+
+
+def _is_light_on_dark(grey: np.ndarray) -> bool:
+    """True if more stands out from its surroundings by being light than by being dark."""
+    small, size = _small(grey)
+    difference = small.astype(int) - cv2.medianBlur(small, size)
+    return difference.clip(min=0).sum() > -difference.clip(max=0).sum()
+
+
+def _small(grey: np.ndarray) -> tuple[np.ndarray, int]:
+    """The image at a size at which the light is looked at, and the px there that every stroke is thinner than."""
+    height, width = grey.shape
+    step = max(min(height, width) // LIT_SIZE, 1)
+    small = cv2.resize(grey, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA)
+    return small, max(min(small.shape) // 3, 9) | 1
+
+
+def _evenly_lit(grey: np.ndarray) -> np.ndarray:
+    """Dark ink on white paper, without the shadows and the slope of light of a photo; an evenly lit image stays as it is."""
+    height, width = grey.shape
+    small, size = _small(grey)
+    paper = cv2.morphologyEx(small, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    paper = cv2.GaussianBlur(paper, (0, 0), size / 4)
+    darkest, lightest = np.percentile(paper, (2, 98))
+    if darkest > UNEVEN * lightest:
+        return grey
+    paper = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.divide(grey, np.maximum(paper, 1), scale=255)
 
 
 def erase_neighbours(ink: np.ndarray) -> np.ndarray:

@@ -159,6 +159,7 @@ def fit(
     resume: bool = False,
     sets: tuple[LineDataset, LineDataset] | None = None,
     on_epoch: Callable[[pd.DataFrame], None] = lambda history: None,
+    on_step: Callable[[Training], None] = lambda training: None,
 ) -> Run:
     """Train a recogniser and leave everything about it in a folder.
 
@@ -168,6 +169,7 @@ def fit(
         resume: continue the training that was started in `run_dir` (from its start if nothing was saved yet).
         sets: the lines to train on and those to validate on; by default the splits of `config.data`.
         on_epoch: called with the history after each epoch, to draw curves.
+        on_step: called whenever the weights could have been updated, to watch (`hwrlib.live.watch`).
     Returns:
         The folder, the history and the best validation CER.
     Raises:
@@ -192,7 +194,7 @@ def fit(
         loader = train_loader(lines, charset, batch_size=config.batch_size, seed=config.seed, workers=config.workers)
         validation_loader = eval_loader(validation_set, charset, workers=config.workers)
         with with_remedy(folder, kept="the last saved checkpoint is intact"), checkpointer:
-            _run_epochs(training, checkpointer, loader, validation_loader, on_epoch)
+            _run_epochs(training, checkpointer, loader, validation_loader, on_epoch, on_step)
         if training.accelerator.is_main_process:
             _leave_language(folder, config, lines, validation_set, more_texts)
     history = pd.DataFrame(training.history)
@@ -205,12 +207,17 @@ def _run_epochs(
     loader: DataLoader,
     validation_loader: DataLoader,
     on_epoch: Callable[[pd.DataFrame], None],
+    on_step: Callable[[Training], None],
 ) -> None:
+    def after_step() -> None:
+        checkpointer.after_step()
+        on_step(training)
+
     sampler, prepared = loader.batch_sampler, training.accelerator.prepare(loader)
     while training.epoch < training.config.epochs and not training.is_stalled():
         started, done = time.perf_counter(), training.batch
         sampler.start_at(training.epoch, start=done * training.accelerator.num_processes)
-        train_loss = train_one_epoch(training, prepared, after_step=checkpointer.after_step)
+        train_loss = train_one_epoch(training, prepared, after_step=after_step)
         seconds, batches = time.perf_counter() - started, training.batch - done
         validation = evaluate(training.best_model, validation_loader, training.charset, precision=training.precision)
         training.end_epoch(train_loss, validation, seconds=seconds, batches=batches)

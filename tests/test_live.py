@@ -1,20 +1,27 @@
 """hwrlib.live without a browser: what the kernel does with strokes, and what a collector leaves on the disk."""
 
 import csv
+import io
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from traitlets import TraitError
 
+from hwrlib.checkpoint import load_safely
 from hwrlib.data import LineDataset
 from hwrlib.labels import read_labels
-from hwrlib.live import Collector, WritingPad, choose_prompts
+from hwrlib.live import Collector, PhotoReader, WritingPad, choose_prompts
 from hwrlib.live.pad import FALLBACK, frames_of
 from hwrlib.live.prompts import letter_counts
+from hwrlib.live.watch import Snapshot, Watch, spread_out
 from hwrlib.recognizer import Recognizer
 from hwrlib.synthetic.forms import Line
 from hwrlib.synthetic.hands import load_alphabets, make_hand, pen_strokes
+from hwrlib.train import fit
 
 LINE = Line("", x=40, baseline=110, height=70, pitch=75)
 PROMPTS = ["EMMA", "LUCAS", "HUGO", "ZOE", "MAX"]
@@ -221,3 +228,123 @@ def test_prompts_hold_every_letter_about_equally_often():
 def test_too_few_words_to_choose_from():
     with pytest.raises(ValueError, match="9 words to choose from 2"):
         choose_prompts(["LA", "EMMA", "ZOE"], 9)
+
+
+# A photo --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def page(ink):
+    """A photo of two lines: (H, W) uint8, and the box of each."""
+    photo = np.full((400, 900), 235, np.uint8)
+    boxes = []
+    for number, word in enumerate(("EMMA", "LUCAS")):
+        strokes = [(np.array(stroke) + [100, 170 * number]).round().astype(np.int32) for stroke in ink(word)]
+        cv2.polylines(photo, strokes, False, 60, 5, cv2.LINE_AA)
+        boxes.append((90, 170 * number + 20, 650, 170 * number + 150))
+    return photo, boxes
+
+
+def encoded(photo: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", photo)[1].tobytes()
+
+
+def sent(reader: PhotoReader, **content) -> dict:
+    """What the page shows after it has sent this."""
+    buffers = [content.pop("file")] if "file" in content else []
+    reader._receive(content, buffers)
+    return reader.shown
+
+
+def test_marked_lines_are_read(names, page):
+    photo, (first, second) = page
+    reader = PhotoReader(names)
+    assert sent(reader, action="open", file=encoded(photo))["lines"] == [] and reader.photo.shape == photo.shape
+    assert sent(reader, action="mark", box=first)["lines"][0]["text"] == "EMMA"
+    assert reader.mark((second[2], second[3], second[0], second[1])).text == "LUCAS"  # drawn from the lower right
+    assert reader.text == "EMMA\nLUCAS" and reader.boxes == [first, second]
+    assert sent(reader, action="undo")["lines"][0]["text"] == "EMMA" == reader.text
+    assert sent(reader, action="clear")["lines"] == [] == reader.readings
+    decoded = cv2.imdecode(np.frombuffer(reader.picture, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert decoded.shape == photo.shape
+
+
+def test_an_image_of_one_line_is_read_at_once(names, page):
+    photo, ((left, top, right, bottom), _) = page
+    reader = PhotoReader(names)
+    reader.load(photo[top:bottom, left:right])
+    assert reader.text == "EMMA" and len(reader.boxes) == 1
+
+
+def test_a_large_photo_is_scaled_down_and_turned(names):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    file = io.BytesIO()
+    Image.new("L", (7000, 5600), "white").save(file, "JPEG", exif=exif)
+    reader = PhotoReader(names)
+    reader.load(file.getvalue())
+    assert reader.photo.shape == (2000, 1600)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"action": "open", "file": b"%PDF-1.7 no image"}, "not a readable image"),
+        ({"action": "mark", "box": [10, 10, 12, 300]}, "at least 4 px"),
+        ({"action": "mark", "box": [2000, 2000, 3000, 3000]}, "at least 4 px"),
+        ({"action": "mark", "box": [0, 0, float("nan"), 9]}, "finite"),
+        ({"action": "mark", "box": "all"}, "left, top, right, bottom"),
+    ],
+    ids=["pdf", "click", "outside", "nan", "text"],
+)
+def test_what_is_wrong_with_a_photo_or_a_mark_is_said_on_the_page(names, page, content, message):
+    reader = PhotoReader(names)
+    assert "no photo yet" in sent(reader, action="mark", box=[0, 0, 9, 9])["error"]
+    reader.load(page[0])
+    reader.mark(page[1][0])
+    shown = sent(reader, **content)
+    assert message in shown["error"] and shown["lines"][0]["text"] == "EMMA" and reader.photo.shape == page[0].shape
+    assert sent(reader, action="undo")["error"] == ""
+
+
+def test_of_an_animation_the_first_picture_is_read(names, page):
+    photo, ((left, top, right, bottom), _) = page
+    first = Image.fromarray(photo[top:bottom, left:right])
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=[Image.new("L", first.size, "white")])
+    reader = PhotoReader(names)
+    reader.load(file.getvalue())
+    assert reader.text == "EMMA"
+
+
+# Training, watched ----------------------------------------------------------------------------------------------------
+
+
+def test_letters_appear_while_a_network_is_trained_and_change_nothing(tiny, drawn_set, tmp_path):
+    samples = [LineDataset(drawn_set, "validation", tiny().normalisation)[i] for i in range(3)]
+    watch, plain = Watch(samples), fit(tiny(), tmp_path / "plain")
+    watched = fit(tiny(), tmp_path / "watched", on_step=watch)
+    assert watched.history["train_loss"].equals(plain.history["train_loss"])
+    weights = [load_safely(run.folder / "best_model.pth")["model"] for run in (plain, watched)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert len(watch.snapshots) >= 2 and watch.snapshots[0].texts == ["", "", ""]
+    assert [snapshot.step for snapshot in watch.snapshots] == sorted({snapshot.step for snapshot in watch.snapshots})
+
+
+def test_watching_waits_for_fifty_times_as_long_as_it_took(monkeypatch):
+    clock = iter([0.0, 0.1, 0.2, 5.0, 5.2, 5.3, 15.1, 15.2])
+    watch = Watch([])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr(Watch, "_read", lambda self, training: [])
+    training = SimpleNamespace(batch=2, losses=[0.0] * 5)
+    taken = []
+    for _ in range(5):
+        watch(training)
+        taken.append(len(watch.snapshots))
+    assert taken == [1, 1, 2, 2, 3]
+
+
+def test_snapshots_are_spread_out_by_factors():
+    snapshots = [Snapshot(step, []) for step in range(1, 1001)]
+    assert [snapshot.step for snapshot in spread_out(snapshots, 4)] == [1, 10, 100, 1000]
+    assert spread_out(snapshots[:3], 4) == snapshots[:3]

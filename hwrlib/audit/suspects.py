@@ -12,7 +12,7 @@ from hwrlib.files import atomic_write, with_remedy
 from hwrlib.labels import read_decisions, spreadsheet_safe
 
 
-def save_suspects(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+def save_suspects(table: pd.DataFrame, path: str | Path, *, decided_anew: int | None = None) -> pd.DataFrame:
     """Write suspects to a CSV, keeping the decisions that are already in it.
 
     A decision in the file stays unless the table brings a new one or the label has changed since. The file's rows of
@@ -21,6 +21,7 @@ def save_suspects(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     Args:
         table: suspects in the columns `COLUMNS`.
         path: the CSV; UTF-8 with a byte order mark, by which spreadsheets recognise the encoding.
+        decided_anew: position of a row whose decision, even none, replaces the file's.
     Returns:
         All rows that were written.
     Raises:
@@ -32,7 +33,7 @@ def save_suspects(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     unmatched = {(row["SPLIT"], row["FILENAME"], row["IDENTITY"]): row for row in saved}
     for index, key in enumerate(zip(table["SPLIT"], table["FILENAME"], table["IDENTITY"])):
         row = unmatched.pop(key, None)
-        if row and row["DECISION"] and not table.loc[index, "DECISION"]:
+        if row and row["DECISION"] and not table.loc[index, "DECISION"] and index != decided_anew:
             table.loc[index, ["READING", "DECISION"]] = row["READING"], row["DECISION"]
     splits, lines = set(table["SPLIT"]), set(zip(table["SPLIT"], table["FILENAME"]))
     others = [row for (split, name, _), row in unmatched.items() if (split, name) not in lines]

@@ -5,7 +5,7 @@ const PATIENCE = 5000; // ms without an answer from the kernel before the page s
 
 function render({ model, el }) {
   const width = model.get("width"), height = model.get("height");
-  el.classList.add("hwr-pad");
+  el.classList.add("hwr-widget", "hwr-pad");
   const collects = model.get("prompt") !== undefined; // a Collector, which shows what to write
   el.innerHTML = `
     <div class="hwr-ask"><span>Write</span> <b class="hwr-prompt"></b> <span class="hwr-progress"></span></div>

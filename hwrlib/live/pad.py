@@ -38,7 +38,7 @@ class WritingPad(anywidget.AnyWidget):
     """
 
     _esm = Path(__file__).with_name("pad.js")
-    _css = Path(__file__).with_name("pad.css")
+    _css = Path(__file__).with_name("live.css")
 
     width = traitlets.Int(640, help="px").tag(sync=True)
     height = traitlets.Int(160, help="px").tag(sync=True)
@@ -122,11 +122,15 @@ class WritingPad(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """The widget, and a sentence for pages that cannot show one."""
-        bundle = super()._repr_mimebundle_(**options)
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        if data:
-            data["text/plain"] = FALLBACK
-        return bundle
+        return with_sentence(super()._repr_mimebundle_(**options), FALLBACK)
+
+
+def with_sentence(bundle: Any, sentence: str) -> Any:
+    """What a page gets of a widget, with a sentence for pages that cannot show one."""
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    if data:
+        data["text/plain"] = sentence
+    return bundle
 
 
 def frames_of(recognizer: Recognizer, image: np.ndarray) -> list[tuple[float, float, str, float]]:
