@@ -15,10 +15,11 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from hwrlib.labels import read_labels
+from hwrlib.labels import read_decisions, read_labels
 from hwrlib.synthetic.forms import Line
 from hwrlib.synthetic.hands import load_alphabets, make_hand, pen_strokes
 
@@ -194,4 +195,119 @@ def test_collected_words_survive_a_reload_of_the_page(browser, lab):
     tables = [read_labels(folder / f"{split}.csv") for split in ("train", "validation")]
     assert sorted(text for table in tables for text in table["IDENTITY"]) == sorted(WORDS[:10])
     assert len(list(folder.rglob("*.png"))) == 10 and not list(folder.rglob("*.partial"))
+    page.close()
+
+
+def line_picture(word: str, hand_number: int, tmp_path: Path) -> Path:
+    """A photo of two words, one below the other, in a file."""
+    hand = make_hand(np.random.default_rng([7, hand_number]), load_alphabets(["school-0", "school-1"]))
+    page = np.full((420, 800), 235, np.uint8)
+    for number, text in enumerate((word, word[::-1])):
+        line = Line(text, x=75, baseline=110, height=70, pitch=75)
+        strokes = pen_strokes(line, hand, np.random.default_rng(hand_number), width=640)
+        cv2.polylines(page, [(s + [60, 190 * number]).round().astype(np.int32) for s in strokes], False, 50, 5, cv2.LINE_AA)
+    path = tmp_path / "page.png"
+    cv2.imwrite(str(path), page)
+    return path
+
+
+def test_a_line_marked_in_a_photo_is_read(browser, lab, tmp_path):
+    source = (
+        "from hwrlib import Recognizer\nfrom hwrlib.live import PhotoReader\nPhotoReader(Recognizer.pretrained('names'))"
+    )
+    page = open_notebook(browser, lab, "photo", source)
+    run_cell(page)
+    page.wait_for_selector(".hwr-photo", timeout=60_000)
+    (tmp_path / "letter.pdf").write_bytes(b"%PDF-1.7 no image")
+    page.set_input_files(".hwr-photo .hwr-file", tmp_path / "letter.pdf")
+    page.wait_for_function("() => document.querySelector('.hwr-photo .hwr-about').textContent.includes('JPEG or PNG')")
+    page.set_input_files(".hwr-photo .hwr-file", line_picture("LUCAS", 3, tmp_path))
+    page.wait_for_function("() => document.querySelector('.hwr-canvas').width === 800", timeout=ANSWER)
+    box = page.locator(".hwr-canvas").bounding_box()
+    scale = box["width"] / 800
+    for number, text in enumerate(("LUCAS", "SACUL"), start=1):
+        top = 190 * (number - 1)
+        page.mouse.move(box["x"] + 100 * scale, box["y"] + (top + 15) * scale)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 400 * scale, box["y"] + (top + 80) * scale)
+        page.mouse.move(box["x"] + 620 * scale, box["y"] + (top + 150) * scale)
+        page.mouse.up()
+        page.wait_for_function(f"() => document.querySelectorAll('.hwr-lines li').length === {number}", timeout=ANSWER)
+        assert text in page.locator(".hwr-lines li").nth(number - 1).inner_text()
+    page.click(".hwr-photo .hwr-undo")
+    page.wait_for_function("() => document.querySelector('.hwr-photo').dataset.text === 'LUCAS'", timeout=ANSWER)
+    page.close()
+
+
+def test_labels_are_reviewed_with_keys_and_buttons(browser, lab, drawn_set, dataset_names):
+    folder = lab[1]
+    source = f"""import pandas as pd
+from hwrlib.audit import COLUMNS
+from hwrlib.audit.review import Review
+rows = [("validation", name, text, text + "X", 5.0, "") for name, text in {dataset_names[:4]}]
+Review(pd.DataFrame(rows, columns=COLUMNS), {str(drawn_set)!r}, "suspects.csv")"""
+    page = open_notebook(browser, lab, "review", source)
+    run_cell(page)
+    page.wait_for_selector(".hwr-review", timeout=60_000)
+
+    def shows(number: int) -> None:
+        condition = f"() => document.querySelector('.hwr-review')?.dataset.name === '{dataset_names[number][0]}'"
+        page.wait_for_function(condition, timeout=ANSWER)
+
+    def decisions() -> list[str]:
+        return read_decisions(folder / "suspects.csv")["DECISION"].tolist()
+
+    shows(0)
+    assert page.evaluate("document.querySelector('.hwr-picture').naturalWidth") > 0
+    page.locator(".hwr-review").focus()
+    page.keyboard.press("a")
+    shows(1)
+    page.keyboard.press("r")
+    shows(2)
+    page.keyboard.press("ArrowLeft")
+    shows(1)
+    page.keyboard.press("d")
+    shows(2)
+    assert decisions() == ["accept", "drop", "", ""]
+    page.keyboard.press("u")
+    shows(1)
+    assert decisions() == ["accept", "refuse", "", ""]
+    page.keyboard.press("ArrowRight")
+    shows(2)
+    page.fill(".hwr-reading", "draw")  # letters that are keys elsewhere
+    page.keyboard.press("Enter")
+    shows(3)
+    page.click("[data-action=drop]")
+    page.wait_for_function("() => document.querySelector('.hwr-message').textContent === 'All are decided.'", timeout=ANSWER)
+    assert decisions() == ["accept", "refuse", "accept", "drop"]
+    assert read_decisions(folder / "suspects.csv")["READING"].tolist()[2] == "draw"
+    page.close()
+
+
+@pytest.fixture
+def dataset_names(drawn_set) -> list[tuple[str, str]]:
+    """File name and label of the lines of a split."""
+    table = read_labels(drawn_set / "validation.csv")
+    return list(zip(table["FILENAME"], table["IDENTITY"]))
+
+
+def test_a_training_is_watched_and_stopped(browser, lab, tiny):
+    config = tiny(epochs=10_000).as_dict()
+    source = f"""from hwrlib.config import TrainConfig
+from hwrlib.data import LineDataset
+from hwrlib.live.watch import Watch
+from hwrlib.train import fit
+config = TrainConfig.from_dict({config!r})
+lines = LineDataset(config.data, "validation", config.normalisation)
+run = fit(config, "stopped", on_step=Watch([lines[0], lines[1]]))"""
+    page = open_notebook(browser, lab, "training", source, "6 * 7")
+    run_cell(page)
+    page.wait_for_function("() => document.querySelectorAll('.hwr-watch th').length >= 4", timeout=120_000)
+    page.keyboard.press("Escape")
+    page.keyboard.press("i")
+    page.keyboard.press("i")  # the stop button's key
+    page.wait_for_selector(".jp-OutputArea-output:has-text('KeyboardInterrupt')", timeout=60_000)
+    run_cell(page, 1)
+    page.wait_for_selector(".jp-OutputArea-output:has-text('42')", timeout=ANSWER)
+    assert (lab[1] / "stopped/resume.pth").is_file()
     page.close()
