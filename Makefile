@@ -25,8 +25,8 @@ format: $(VENV)/ready  ## format the code and sort its imports
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-soak: $(VENV)/ready  ## what takes longer than a test: 320 kills, a table of bad input, minutes of damaged files [SECONDS=120]
-	KILLS=80 $(BIN)/python -m pytest -q tests/robustness/test_kills.py -s
+soak: $(VENV)/ready  ## what takes longer than a test: 1,000 kills, a table of bad input, minutes of damaged files [SECONDS=120]
+	KILLS=200 $(BIN)/python -m pytest -q tests/robustness/test_kills.py -s
 	$(BIN)/python tests/robustness/corpus.py
 	$(BIN)/python tests/robustness/fuzz.py --seconds $(or $(SECONDS),120)
 
