@@ -7,7 +7,7 @@ PARAMS ?=
 RUN    ?=
 RESUME ?=
 
-.PHONY: run test format soak bench lab kaggle weights language refresh clean help
+.PHONY: run test format sweep soak bench lab kaggle weights language refresh clean help
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -24,6 +24,9 @@ test: $(VENV)/ready  ## lint, and all tests of the package and the notebooks
 format: $(VENV)/ready  ## format the code and sort its imports
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+sweep: $(VENV)/ready  ## many runs with other values, compared [SWEEP=notebooks/sweeps/augment.yaml JOBS=2 CLUSTER=tcp://host:8786]
+	@$(BIN)/python -W ignore -m hwrlib.batch.sweep $(or $(SWEEP),notebooks/sweeps/augment.yaml) --jobs $(or $(JOBS),1) $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(OUT),--out $(OUT)) $(if $(YES),--yes)
 
 soak: $(VENV)/ready  ## what takes longer than a test: 1,000 kills, a table of bad input, minutes of damaged files [SECONDS=120]
 	KILLS=200 $(BIN)/python -m pytest -q tests/robustness/test_kills.py -s

@@ -217,6 +217,19 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """The `name: value` lines of a YAML file.
 
     Raises:
+        FileNotFoundError, ValueError: as `load_yaml`; a value is a list or a mapping.
+    """
+    values = load_yaml(path)
+    for name, value in values.items():
+        if isinstance(value, (dict, list, set, tuple)):
+            raise ValueError(f"{path}: {reprlib.repr(name)}: the file must hold `name: value` lines, with one value each")
+    return values
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file whose names are texts; its values may be nested.
+
+    Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file holds something else; the message names it.
     """
@@ -235,8 +248,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: nested too deeply; the file must hold `name: value` lines") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: the file must hold `name: value` lines")
-    for name, value in values.items():
-        if not isinstance(name, str) or isinstance(value, (dict, list, set, tuple)):
+    for name in values:
+        if not isinstance(name, str):
             raise ValueError(f"{path}: {reprlib.repr(name)}: the file must hold `name: value` lines, with one value each")
     return values
 

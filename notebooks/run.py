@@ -6,7 +6,6 @@ about a parameter that no notebook has; here it is rejected before anything runs
 """
 
 import argparse
-import ast
 import json
 import os
 import sys
@@ -17,64 +16,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # kernels would warn about a debugger nobody attaches
-
 import pandas as pd
 import papermill
 import yaml
 
 from hwrlib import ROOT, plots
+from hwrlib.batch.notebooks import NOTEBOOKS, check_parameters, execute, find_notebooks, notebook_parameters
 from hwrlib.config import TrainConfig, read_yaml
 from hwrlib.files import atomic_write, locked
 from hwrlib.images import to_grey
 from hwrlib.progress import duration
 from hwrlib.train import new_run_folder
-
-NOTEBOOKS = ROOT / "notebooks"
-TYPES = {"str": str, "int": int, "float": float, "bool": bool}  # of the parameters of notebooks
-TRAINING = "02_training"  # takes its knobs from a recipe
-
-
-def notebook_parameters(notebook: Path) -> dict[str, dict[str, Any]]:
-    """The parameters of a notebook: name -> `{"type", "default", "help"}`, read from its parameters cell."""
-    return {
-        name: {
-            "type": about["inferred_type_name"].split("#")[0].strip(),  # of the annotation
-            "default": ast.literal_eval(about["default"]),
-            "help": about["help"],
-        }
-        for name, about in papermill.inspect_notebook(str(notebook)).items()
-    }
-
-
-def check_parameters(values: dict[str, Any], known: dict[str, dict[str, Any]]) -> TrainConfig:
-    """Reject names that neither the training nor a notebook has, and values of the wrong type or out of range.
-
-    Args:
-        values: by name.
-        known: the parameters of the notebooks.
-    Returns:
-        The configuration of the training.
-    Raises:
-        ValueError: the message lists every fault and, for unknown names, all known ones.
-    """
-    own = {name: about for name, about in known.items() if name not in TrainConfig.names()}
-    unknown = sorted(set(values) - set(own) - set(TrainConfig.names()))
-    faults = (
-        [f"unknown parameters {unknown}; known are: {', '.join(sorted({*own, *TrainConfig.names()}))}"] if unknown else []
-    )
-    for name in sorted(set(values) & set(own)):
-        wanted, given = TYPES[own[name]["type"]], type(values[name])
-        if given is not wanted and not (wanted is float and given is int):
-            hint = " (write 0.001, not 1e-3)" if wanted is float and given is str else ""
-            faults.append(f"{name} must be {wanted.__name__}, not {values[name]!r}{hint}")
-    try:
-        config = TrainConfig.from_dict({name: value for name, value in values.items() if name in TrainConfig.names()})
-    except ValueError as error:
-        faults.append(str(error))
-    if faults:
-        raise ValueError("; ".join(faults))
-    return config
 
 
 def run_course(values: dict[str, Any], run_dir: Path, *, notebooks: Path = NOTEBOOKS) -> Path:
@@ -90,7 +42,7 @@ def run_course(values: dict[str, Any], run_dir: Path, *, notebooks: Path = NOTEB
         ValueError: a parameter is unknown, ill-typed or out of range; nothing has run then.
         papermill.PapermillExecutionError: a cell of a notebook failed; the notebook as far as it got is in `run_dir`.
     """
-    paths = sorted(notebooks.glob("[0-9][0-9]_*.ipynb"))
+    paths = find_notebooks(folder=notebooks)
     parameters = {path: notebook_parameters(path) for path in paths}
     config = check_parameters(values, {name: about for known in parameters.values() for name, about in known.items()})
     recipe = run_dir / "recipe.yaml"
@@ -108,18 +60,8 @@ def _run_notebooks(
 ) -> None:
     """Run notebooks, given by their paths and parameters, in order."""
     for number, path in enumerate(parameters, start=1):
-        given = {name: value for name, value in values.items() if name in parameters[path]}
-        if path.stem == TRAINING:
-            given = {name: values[name] for name in ("run", "resume") if name in values} | {"recipe": str(recipe)}
         with announced(f"[{number}/{len(parameters)}] {path.name}"), followed(run_dir / "train.log"):
-            papermill.execute_notebook(
-                str(path),
-                str(run_dir / path.name),
-                parameters=given,
-                cwd=str(ROOT),
-                progress_bar={"desc": "cells", "leave": False} if sys.stderr.isatty() else False,
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # kernels warn about their TCP connection
-            )
+            execute(path, values, run_dir, recipe)
 
 
 @contextmanager

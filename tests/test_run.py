@@ -10,8 +10,9 @@ import nbformat
 import pytest
 import run as course
 import yaml
-from run import NOTEBOOKS, check_parameters, course_values, followed, notebook_parameters, run_course
+from run import course_values, followed, run_course
 
+from hwrlib.batch.notebooks import NOTEBOOKS, check_parameters, notebook_parameters
 from hwrlib.config import TrainConfig
 from hwrlib.files import Busy
 
