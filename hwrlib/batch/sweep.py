@@ -162,7 +162,7 @@ def run_sweep(
     with locked(out / "sweep.csv", wait=False):
         left = {name: plan for name, plan in plans.items() if not (out / name / DONE).is_file()}
         report(f"{path.stem}: {len(plans):,} runs, {len(plans) - len(left):,} of them done; the folder is {_relative(out)}/")
-        threads = 0 if cluster else max((os.cpu_count() or 1) // jobs, 1)
+        threads = 0 if cluster else max(_processors() // jobs, 1)
         tasks = [joblib.delayed(_run)(name, plan, out / name, sweep.notebooks, threads) for name, plan in left.items()]
         with _followed(out, list(left), report), _backend(cluster, jobs):
             outcomes = []
@@ -290,6 +290,11 @@ def _followed(out: Path, names: list[str], report: Callable[[str], None]) -> Ite
     finally:
         finished.set()
         thread.join()
+
+
+def _processors() -> int:
+    """How many of them this process should use."""
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 
 def _relative(path: Path) -> str:
