@@ -20,12 +20,13 @@ TRAINING = "02_training"  # takes its knobs from a recipe
 
 
 def find_notebooks(names: Sequence[str] = (), *, folder: Path = NOTEBOOKS) -> list[Path]:
-    """The numbered notebooks of these names, without suffix; all of them by default.
+    """The numbered notebooks of these names, without suffix; all of them by default. A name may be a path to another one.
 
     Raises:
         ValueError: there is none of that name; the message lists those that are there.
     """
     paths = {path.stem: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+    paths |= {name: Path(name).absolute() for name in names if name.endswith(".ipynb") and Path(name).is_file()}
     if missing := [name for name in names if name not in paths]:
         raise ValueError(f"no notebooks {missing} in {folder.name}/; there are: {', '.join(paths)}")
     return [paths[name] for name in names or paths]

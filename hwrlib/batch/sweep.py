@@ -34,6 +34,7 @@ from hwrlib.progress import duration
 MANY = 100  # runs; more have to be confirmed
 MAX_NAME = 200  # characters of a run's folder
 PLAN, DONE = "plan.json", "done.json"  # in a run's folder: its values; that all its notebooks are executed
+PATIENCE = 10  # seconds to wait for a scheduler
 ATTEMPTS = 15  # two seconds apart
 
 
@@ -254,7 +255,7 @@ def _backend(cluster: str, jobs: int) -> Iterator[None]:
     except ImportError:
         raise ValueError("a cluster needs Dask: pip install 'hwrlib[cluster]'") from None
     try:
-        client = Client(cluster, timeout=10)
+        client = Client(cluster, timeout=PATIENCE)
     except (OSError, TimeoutError, ValueError) as error:
         raise ConnectionError(f"{cluster}: no Dask scheduler there ({error}); start one with: dask scheduler") from None
     with client, joblib.parallel_config(backend="dask"):
