@@ -78,7 +78,7 @@ $(VENV)/ready: pyproject.toml
 	@echo "Installing the course into $(VENV): PyTorch with CUDA is several GB, so this takes some minutes the first time ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install -qq --upgrade pip
-	@$(BIN)/pip install -qq -e ".[course]"
+	@$(BIN)/pip install -qq -e ".[course,cluster]"
 	@touch $@
 
 clean:           ## remove the environment (data and runs stay)

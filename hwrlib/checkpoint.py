@@ -290,9 +290,13 @@ class Checkpointer:
 
     def _open_files(self) -> None:
         from torch.utils.tensorboard import SummaryWriter  # only training needs it, and its import takes a second
+        from torch.utils.tensorboard.summary import hparams
 
         self._write("config.json", json.dumps(self.training.config.as_dict(), indent=2))
         self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=len(self.training.losses))
+        # The tab HPARAMS: not by add_hparams, which makes a folder of its own for each call.
+        for summary in hparams(self.training.config.as_dict(), dict.fromkeys(("epoch/validation_cer", "epoch/seconds"), 0)):
+            self.board.file_writer.add_summary(summary)
 
     def _restore_folder(self) -> None:
         """Make the folder again if it was removed: the training is worth more than the files that are lost."""

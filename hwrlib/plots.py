@@ -239,6 +239,64 @@ def curves(history: pd.DataFrame, *, baseline: float | None = None) -> Figure:
     return figure
 
 
+def curves_of_runs(table: pd.DataFrame, values: dict[str, object], knob: str) -> Figure:
+    """Validation CER by epoch of many runs, laid over each other, in the colours of a knob's values.
+
+    Args:
+        table: with the columns run, epoch and validation_cer (a fraction), as from `hwrlib.batch.curves`.
+        values: of the knob, by run.
+        knob: its name.
+    """
+    figure, ((axes,),) = _new(3.4)
+    shown = sorted(set(values.values()), key=str)
+    for run, rows in table.groupby("run"):
+        number = shown.index(values[run])
+        axes.plot(rows["epoch"], 100 * rows["validation_cer"].clip(lower=0.0001), color=f"C{number}", alpha=0.8)
+    for number, value in enumerate(shown):
+        axes.plot([], [], color=f"C{number}", label=f"{knob} = {value}")
+    axes.set(xlabel="epoch", ylabel="validation CER (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    _plain_log(axes)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def effects(table: pd.DataFrame) -> Figure:
+    """What each change of a knob does to the CER, with its standard error, before the range that the seed alone explains.
+
+    Args:
+        table: as from `hwrlib.batch.effects`.
+    """
+    figure, ((axes,),) = _new(0.9 + 0.35 * len(table))
+    rows = range(len(table))
+    if np.isfinite(noise := table["noise"].max()):
+        axes.axvspan(-100 * noise, 100 * noise, color="#dddddd", label="between seeds (one standard deviation)")
+    axes.axvline(0, color=QUIET, linewidth=1)
+    spread = 100 * table["spread"].fillna(0)
+    axes.errorbar(100 * table["difference"], rows, xerr=spread, fmt="o", capsize=3, label="mean, standard error")
+    steps = zip(table["knob"], table["from"], table["to"])
+    axes.set_yticks(rows, [f"{knob}: {before} → {after}" for knob, before, after in steps], parse_math=False)
+    axes.set(xlabel="change of the CER (percentage points); left is better", ylim=(len(table) - 0.5, -0.5))
+    axes.legend(fontsize=8)
+    return figure
+
+
+def frontier(table: pd.DataFrame, best: pd.DataFrame) -> Figure:
+    """CER against the time of training; the runs that no other beats in both are joined.
+
+    Args:
+        table: as from `hwrlib.batch.compare`.
+        best: as from `hwrlib.batch.frontier`.
+    """
+    figure, ((axes,),) = _new(3.4)
+    axes.plot(table["seconds"], 100 * table["cer"], "o", color=QUIET, label="runs")
+    axes.plot(best["seconds"], 100 * best["cer"], "o-", color="C1", label="beaten by none")
+    axes.set(xlabel="training (seconds)", ylabel="CER (%)")
+    _plain_log(axes)
+    axes.legend(fontsize=8)
+    return figure
+
+
 def _draw_baseline(axes: Axes, percent: float, text: str) -> None:
     """A dotted line at its place or, where that would press the curve flat, above the frame with an arrow upwards."""
     inside = percent <= axes.get_ylim()[1]
