@@ -7,7 +7,7 @@ PARAMS ?=
 RUN    ?=
 RESUME ?=
 
-.PHONY: run test format sweep soak bench lab kaggle weights language refresh clean help
+.PHONY: run test format read sweep soak bench lab kaggle weights language refresh clean help
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -24,6 +24,10 @@ test: $(VENV)/ready  ## lint, and all tests of the package and the notebooks
 format: $(VENV)/ready  ## format the code and sort its imports
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+read: $(VENV)/ready  ## read a folder, pattern, archive or list of paths into a table [IMAGES=scans OUT=texts.csv MODEL=names JOBS=2]
+	@test -n "$(IMAGES)" -a -n "$(OUT)" || { echo "make read IMAGES=folder-or-pattern-or-archive OUT=texts.csv (or .parquet)"; exit 2; }
+	@$(BIN)/python -m hwrlib.batch.read "$(IMAGES)" --out "$(OUT)" --model $(or $(MODEL),names) --jobs $(or $(JOBS),1) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 sweep: $(VENV)/ready  ## many runs with other values, compared [SWEEP=notebooks/sweeps/augment.yaml JOBS=2 CLUSTER=tcp://host:8786]
 	@$(BIN)/python -W ignore -m hwrlib.batch.sweep $(or $(SWEEP),notebooks/sweeps/augment.yaml) --jobs $(or $(JOBS),1) $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(OUT),--out $(OUT)) $(if $(YES),--yes)

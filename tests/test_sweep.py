@@ -119,7 +119,7 @@ def test_nothing_runs_if_anything_is_wrong(sweep_file, tmp_path, changes, messag
 
 def test_a_scheduler_that_is_not_there_is_reported(sweep_file, tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("hwrlib.batch.sweep.PATIENCE", 1)
+    monkeypatch.setattr("hwrlib.batch.parallel.PATIENCE", 1)
     with pytest.raises(ConnectionError, match="no Dask scheduler there.*start one with: dask scheduler"):
         run_sweep(sweep_file(), tmp_path / "out", cluster="tcp://127.0.0.1:9")
 

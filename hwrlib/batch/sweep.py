@@ -27,6 +27,7 @@ from papermill import PapermillExecutionError
 from hwrlib import ROOT
 from hwrlib.batch.compare import compare
 from hwrlib.batch.notebooks import check_parameters, execute, find_notebooks, notebook_parameters
+from hwrlib.batch.parallel import backend, processors
 from hwrlib.config import load_yaml, read_yaml
 from hwrlib.files import atomic_write, locked, with_remedy
 from hwrlib.progress import duration
@@ -34,7 +35,6 @@ from hwrlib.progress import duration
 MANY = 100  # runs; more have to be confirmed
 MAX_NAME = 200  # characters of a run's folder
 PLAN, DONE = "plan.json", "done.json"  # in a run's folder: its values; that all its notebooks are executed
-PATIENCE = 10  # seconds to wait for a scheduler
 ATTEMPTS = 15  # two seconds apart
 
 
@@ -163,9 +163,9 @@ def run_sweep(
     with locked(out / "sweep.csv", wait=False):
         left = {name: plan for name, plan in plans.items() if not (out / name / DONE).is_file()}
         report(f"{path.stem}: {len(plans):,} runs, {len(plans) - len(left):,} of them done; the folder is {_relative(out)}/")
-        threads = 0 if cluster else max(_processors() // jobs, 1)
+        threads = 0 if cluster else max(processors() // jobs, 1)
         tasks = [joblib.delayed(_run)(name, plan, out / name, sweep.notebooks, threads) for name, plan in left.items()]
-        with _followed(out, list(left), report), _backend(cluster, jobs):
+        with _followed(out, list(left), report), backend(cluster, jobs):
             outcomes = []
             for outcome in joblib.Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")(tasks):
                 outcomes.append(outcome)
@@ -244,25 +244,6 @@ def _known(paths: list[Path]) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def _backend(cluster: str, jobs: int) -> Iterator[None]:
-    """Where joblib sends the runs."""
-    if not cluster:
-        with joblib.parallel_config(backend="loky", n_jobs=jobs):
-            yield
-        return
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ValueError("a cluster needs Dask: pip install 'hwrlib[cluster]'") from None
-    try:
-        client = Client(cluster, timeout=PATIENCE)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ConnectionError(f"{cluster}: no Dask scheduler there ({error}); start one with: dask scheduler") from None
-    with client, joblib.parallel_config(backend="dask"):
-        yield
-
-
-@contextmanager
 def _followed(out: Path, names: list[str], report: Callable[[str], None]) -> Iterator[None]:
     """Report each finished epoch of each run while the block runs: a line with the run, its CER and the remaining time."""
     finished = threading.Event()
@@ -291,11 +272,6 @@ def _followed(out: Path, names: list[str], report: Callable[[str], None]) -> Ite
     finally:
         finished.set()
         thread.join()
-
-
-def _processors() -> int:
-    """How many of them this process should use."""
-    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 
 def _relative(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Run an exported model with ONNX Runtime: torch is not imported, so a cold start takes less than a second."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class OnnxModel:
             raise FileNotFoundError(f"{path}: no such file; write it with `{EXPORT}`")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # the runtime warns about devices that are not there; its errors are raised anyhow
+        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)  # 0: one per processor
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"], enable_fallback=0)
             metadata = json.loads(self.session.get_modelmeta().custom_metadata_map.get("hwrlib", "{}"))
