@@ -86,7 +86,7 @@ def test_papermill_commands_name_parameters_that_exist():
 def test_make_targets_and_recipes_exist():
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert {"run", "test"} <= set(re.findall(r"make ([a-z]+)", README.replace("make and", ""))) <= {*targets}
-    recipes = {path.name for path in (ROOT / "notebooks" / "params").iterdir()}
+    recipes = {path.name for folder in ("params", "sweeps") for path in (ROOT / "notebooks" / folder).iterdir()}
     assert set(re.findall(r"(\w+\.yaml)", README.replace("environment.yml", ""))) <= recipes
     assert set(re.findall(r"hwrlib/weights/(\w+)\.md", README)) == set(SHIPPED)
 
