@@ -31,6 +31,7 @@ def test_every_notebook_has_a_parameters_cell_with_types_and_comments():
         "05_label_audit",
         "06_language",
         "07_your_own_hand",
+        "08_comparing_runs",
     ]
     for path in PATHS:
         parameters = notebook_parameters(path)
