@@ -6,15 +6,16 @@ import os
 import struct
 import warnings
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
 
-from hwrlib.augment import augment
+from hwrlib.augment import augment, photograph
 from hwrlib.data import LineDataset
 from hwrlib.files import find_images
-from hwrlib.images import MAX_PIXELS, Normalisation, normalise, to_grey
+from hwrlib.images import MAX_PIXELS, Normalisation, _evenly_lit, normalise, to_grey
 from hwrlib.sources import prepare_folder
 
 SIZES = Normalisation(height=32, max_width=128, min_width=32)
@@ -550,3 +551,63 @@ def test_every_image_is_changed_in_its_own_way_and_stays_legible(inks):
     images, _ = augment(inks[:1].expand(16, -1, -1, -1), WIDTHS[:1].expand(16))
     assert len({image.sum().item() for image in images}) == 16
     assert (images.sum((1, 2, 3)) > 0.12 * (inks[0].float() / 255).sum()).all()
+
+
+# Photos ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def long_word() -> np.ndarray:
+    """Three words on white, as large as in a photo: (180, 1200) uint8."""
+    return cv2.resize(np.hstack([WORD] * 3), (1200, 180), interpolation=cv2.INTER_AREA)
+
+
+def photographed(page: np.ndarray, light: np.ndarray) -> np.ndarray:
+    return (page * light).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("darkest", [0.3, 0.6, 0.8])
+def test_a_slope_of_light_and_a_shadow_leave_the_ink_as_it_is(long_word, darkest):
+    sizes = Normalisation(height=48, max_width=400, min_width=32)
+    expected = normalise(long_word, sizes).ink.astype(int)
+    slope = np.linspace(darkest, 0.95, long_word.shape[1])[None]
+    shadow = np.where(np.arange(long_word.shape[1]) < 500, darkest, 0.95)[None]
+    for light in (slope, cv2.GaussianBlur(shadow, (0, 0), 12)):
+        ink = normalise(photographed(long_word, light), sizes).ink.astype(int)
+        assert ink.shape == expected.shape and np.abs(ink - expected).mean() < 8
+        assert np.corrcoef(ink.ravel(), expected.ravel())[0, 1] > 0.97
+
+
+def test_dark_ink_in_a_dark_photo_is_not_taken_for_white_on_black(long_word):
+    dark = photographed(long_word, np.linspace(0.15, 0.5, long_word.shape[1])[None])
+    assert np.median(dark) < 128
+    assert np.corrcoef(normalise(dark, SIZES).ink.ravel(), normalise(long_word, SIZES).ink.ravel())[0, 1] > 0.97
+
+
+def test_an_evenly_lit_scan_stays_as_it_is(long_word):
+    for grey in (long_word, photographed(long_word, np.linspace(0.9, 1, long_word.shape[1])[None])):
+        assert _evenly_lit(grey) is grey
+
+
+def test_the_share_of_lines_that_is_photographed_is_what_was_asked_for():
+    torch.manual_seed(0)
+    images = torch.zeros(400, 1, 32, 64)
+    images[:, :, 8:24, 8:56] = torch.rand(400, 1, 16, 48)
+    widths = torch.full((400,), 60)
+    assert photograph(images, widths, 0) is images
+    for share in (0.25, 1.0):
+        photos = photograph(images, widths, share)
+        changed = (photos != images).flatten(1).any(1).float().mean()
+        # On other paper or among other lines, independently: 1 - (1 - share)^2; half of the neighbours show nothing.
+        assert share <= changed <= 1 - (1 - share) ** 2 + 0.08
+        assert photos.shape == images.shape and 0 <= photos.min() and photos.max() <= 1
+        assert (photos[..., 60:] == 0).all(), "padding stays without ink"
+
+
+def test_a_photographed_line_can_still_be_read(word):
+    torch.manual_seed(1)
+    ink = torch.from_numpy(normalise(word, SIZES).ink)[None, None].float().repeat(32, 1, 1, 1) / 255
+    photos = photograph(ink, torch.full((32,), ink.shape[-1]), 1.0)
+    letters = ink[0, 0] > 0.6
+    contrast = photos[:, 0][:, letters].mean(1) - photos[:, 0][:, ink[0, 0] < 0.05].mean(1)
+    assert (contrast > 0.15).all() and photos.flatten(1).std(0).mean() > 0.05
