@@ -54,10 +54,10 @@ weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and
 	test -d data/spliced_more || $(BIN)/python -m hwrlib.synthetic.splices data/kaggle --out data/spliced_more --count 12000 \
 	  --seed 2 --text data/french_names.csv
 	$(BIN)/python -m hwrlib.synthetic --out data/synthetic10k --train 10000 --validation 10 --test 10
-	for step in names_spliced names_more names_last lines lines_more lines_tall lines_all; do \
+	for step in names_spliced names_more names_last lines lines_more lines_tall lines_all lines_photo; do \
 	  $(BIN)/python -m hwrlib.train -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; done
 	$(BIN)/python -m hwrlib.weights half runs/names_last hwrlib/weights/names.pth
-	$(BIN)/python -m hwrlib.weights half runs/lines_all hwrlib/weights/lines.pth
+	$(BIN)/python -m hwrlib.weights half runs/lines_photo hwrlib/weights/lines.pth
 	for name in names lines; do $(BIN)/python -m hwrlib.onnx $$name hwrlib/weights/$$name.onnx || exit 1; done
 	$(MAKE) language
 
