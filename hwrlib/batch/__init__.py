@@ -1,6 +1,19 @@
-"""Work in bulk: sweeps of runs, their comparison, many images read into one table."""
+"""Work in bulk: sweeps of runs, their comparison, very many images read into one table."""
 
-from hwrlib.batch.compare import compare, compare_lines, curves, effects, frontier
+from typing import Any
+
 from hwrlib.batch.table import read_to_csv
 
-__all__ = ["compare", "compare_lines", "curves", "effects", "frontier", "read_to_csv"]
+# Imported when they are used: they import torch, which reading a table does not need.
+_LATER = {name: "comparison" for name in ("compare", "compare_lines", "curves", "effects", "frontier")}
+_LATER |= {"read_many": "read", "run_sweep": "sweep"}
+
+__all__ = ["read_to_csv", *_LATER]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in _LATER:
+        raise AttributeError(f"module 'hwrlib.batch' has no attribute {name!r}")
+    return getattr(import_module(f"hwrlib.batch.{_LATER[name]}"), name)

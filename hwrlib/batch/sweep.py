@@ -25,7 +25,7 @@ import yaml
 from papermill import PapermillExecutionError
 
 from hwrlib import ROOT
-from hwrlib.batch.compare import compare
+from hwrlib.batch.comparison import compare
 from hwrlib.batch.notebooks import check_parameters, execute, find_notebooks, notebook_parameters
 from hwrlib.batch.parallel import backend, processors
 from hwrlib.config import load_yaml, read_yaml
