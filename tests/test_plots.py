@@ -87,6 +87,9 @@ def every_figure(lines: list[np.ndarray], history: pd.DataFrame) -> dict[str, Fi
         "frames_and_needs": plots.frames_and_needs(frames, frames // 7 + 3),
         "curves": plots.curves(history, baseline=1.0),
         "suspicion": plots.suspicion([30.0, 80.0, np.inf], [0.1, 2.0, 5.0]),
+        "curves_of_runs": plots.curves_of_runs(runs_history(), {"a": 0.5, "b": 0.0}, "augment"),
+        "effects": plots.effects(EFFECTS),
+        "frontier": plots.frontier(RUNS, RUNS.head(1)),
         "confusions": plots.confusions(diagnosis.confusion_matrix(names, ["ANE", "LFO", "2OE"] * 3)),
         "rates": plots.rates(table, overall=0.03, xlabel="characters in the label"),
         "reliability": plots.reliability({"greedy": (confidences, ~correct), "language": (confidences, correct)}),
@@ -98,6 +101,27 @@ def every_figure(lines: list[np.ndarray], history: pd.DataFrame) -> dict[str, Fi
             lines[1], rng.dirichlet(np.full(4, 0.1), 20), ["·", "L", "E", " "], left=3.0, pixels=5.4
         ),
     }
+
+
+RUNS = pd.DataFrame({"seconds": [10.0, 30.0], "cer": [0.05, 0.06]})
+EFFECTS = pd.DataFrame(
+    {"knob": ["a_b"], "from": [0.0], "to": [0.5], "difference": [-0.01], "spread": [np.nan], "pairs": [1], "noise": [0.002]}
+)
+
+
+def runs_history() -> pd.DataFrame:
+    """Two runs of two epochs."""
+    return pd.DataFrame({"run": list("aabb"), "epoch": [1, 2, 1, 2], "validation_cer": [0.5, 0.1, 0.4, 0.0]})
+
+
+def test_figures_of_many_runs_show_what_is_compared():
+    axes = plots.curves_of_runs(runs_history(), {"a": 0.5, "b": 0.0}, "augment").axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["augment = 0.0", "augment = 0.5"]
+    axes = plots.effects(EFFECTS).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a_b: 0.0 → 0.5"]
+    assert "left is better" in axes.get_xlabel()
+    points, best = plots.frontier(RUNS, RUNS.head(1)).axes[0].get_lines()
+    assert points.get_xdata().tolist() == [10, 30] and best.get_ydata().tolist() == [5]
 
 
 def test_every_figure_is_a_small_sharp_png(lines, history):
