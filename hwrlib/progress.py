@@ -1,11 +1,12 @@
-"""What a training reports: lines in `train.log`, on the terminal too if logging is configured."""
+"""What long work reports: lines in `train.log`, on the terminal too if logging is configured, and how others follow them."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,3 +108,47 @@ def duration(seconds: float) -> str:
     if minutes < 1:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+class Tail:
+    """The end of a file that grows, or is not there yet.
+
+    Args:
+        path: the file.
+        from_start: begin with what is in it already.
+    """
+
+    def __init__(self, path: Path, *, from_start: bool = False):
+        self.path = path
+        self._place = 0 if from_start or not path.is_file() else path.stat().st_size
+
+    def lines(self) -> list[str]:
+        """The complete lines that were appended since the last call."""
+        if not self.path.is_file():
+            return []
+        with open(self.path, "rb") as file:
+            file.seek(self._place)
+            new = file.read()
+        complete = new[: new.rfind(b"\n") + 1]
+        self._place += len(complete)
+        return complete.decode(errors="replace").splitlines()
+
+
+@contextmanager
+def every_second(look: Callable[[], None]) -> Iterator[None]:
+    """Call a function every second while the block runs, and once more after its end."""
+    finished = threading.Event()
+
+    def repeat() -> None:
+        last = False
+        while not last:
+            last = finished.wait(1.0)
+            look()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()

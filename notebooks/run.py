@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +24,7 @@ from hwrlib.batch.notebooks import NOTEBOOKS, check_parameters, execute, find_no
 from hwrlib.config import TrainConfig, read_yaml
 from hwrlib.files import atomic_write, locked
 from hwrlib.images import to_grey
-from hwrlib.progress import duration
+from hwrlib.progress import Tail, duration, every_second
 from hwrlib.train import new_run_folder
 
 
@@ -76,27 +75,14 @@ def announced(title: str) -> Iterator[None]:
 @contextmanager
 def followed(log: Path) -> Iterator[None]:
     """Print the lines that are appended to a file while the block runs."""
-    finished = threading.Event()
-    start = log.stat().st_size if log.is_file() else 0
+    tail = Tail(log)
 
-    def follow() -> None:
-        place, last = start, False
-        while not last:
-            last = finished.wait(1.0)  # once more after the end
-            if log.is_file():
-                with open(log, encoding="utf-8") as file:
-                    file.seek(place)
-                    for line in iter(file.readline, ""):
-                        print("    " + line.rstrip().split(" ", 2)[-1], flush=True)  # without date and time
-                    place = file.tell()
+    def show() -> None:
+        for line in tail.lines():
+            print("    " + line.split(" ", 2)[-1], flush=True)  # without date and time
 
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
+    with every_second(show):
         yield
-    finally:
-        finished.set()
-        thread.join()
 
 
 def from_root(path: str | Path) -> str:

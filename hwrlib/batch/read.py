@@ -15,7 +15,6 @@ import os
 import shutil
 import sys
 import tarfile
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +30,7 @@ from tqdm.auto import tqdm
 from hwrlib.batch.parallel import backend, processors
 from hwrlib.files import IMAGE_SUFFIXES, atomic_write, find_images, locked, printable, with_remedy
 from hwrlib.labels import read_labels, spreadsheet_safe
+from hwrlib.progress import Tail, every_second
 from hwrlib.recognizer import CHUNK, Reading, Recognizer
 from hwrlib.sources.archives import MB, ArchiveError, open_source
 from hwrlib.weights import SHIPPED
@@ -316,29 +316,16 @@ def _write_parquet(rows: Iterable[dict[str, Any]], file) -> int:
 @contextmanager
 def _progress(parts: Path, done: int, total: int) -> Iterator[None]:
     """A bar with lines per second and the remaining time, while the block runs."""
-    finished = threading.Event()
-    sizes = {part: part.stat().st_size for part in parts.glob("*.jsonl")}
+    tails = {part: Tail(part) for part in parts.glob("*.jsonl")}
     disabled = True if os.environ.get("TQDM_DISABLE") else None
+    with tqdm(total=total, initial=done, unit=" lines", disable=disabled, mininterval=1) as bar:
 
-    def follow() -> None:
-        with tqdm(total=total, initial=done, unit=" lines", disable=disabled, mininterval=1) as bar:
-            last = False
-            while not last:
-                last = finished.wait(1.0)
-                for part in parts.glob("*.jsonl"):
-                    with open(part, "rb") as file:
-                        file.seek(sizes.get(part, 0))
-                        new = file.read()
-                    sizes[part] = sizes.get(part, 0) + len(new)
-                    bar.update(new.count(b"\n"))
+        def show() -> None:
+            for part in parts.glob("*.jsonl"):
+                bar.update(len(tails.setdefault(part, Tail(part, from_start=True)).lines()))
 
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        finished.set()
-        thread.join()
+        with every_second(show):
+            yield
 
 
 def main() -> int:

@@ -12,7 +12,6 @@ import json
 import os
 import random
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from hwrlib.batch.notebooks import check_parameters, execute, find_notebooks, no
 from hwrlib.batch.parallel import backend, processors
 from hwrlib.config import load_yaml, read_yaml
 from hwrlib.files import atomic_write, locked, with_remedy
-from hwrlib.progress import duration
+from hwrlib.progress import Tail, duration, every_second
 
 MANY = 100  # runs; more have to be confirmed
 MAX_NAME = 200  # characters of a run's folder
@@ -246,32 +245,16 @@ def _known(paths: list[Path]) -> dict[str, dict[str, Any]]:
 @contextmanager
 def _followed(out: Path, names: list[str], report: Callable[[str], None]) -> Iterator[None]:
     """Report each finished epoch of each run while the block runs: a line with the run, its CER and the remaining time."""
-    finished = threading.Event()
-    places = {name: log.stat().st_size if (log := out / name / "train.log").is_file() else 0 for name in names}
+    tails = {name: Tail(out / name / "train.log") for name in names}
 
-    def follow() -> None:
-        last = False
-        while not last:
-            last = finished.wait(1.0)  # once more after the end
-            for name, place in places.items():
-                log = out / name / "train.log"
-                if log.is_file() and log.stat().st_size > place:
-                    with open(log, encoding="utf-8", errors="replace") as file:
-                        file.seek(place)
-                        lines = file.read()
-                    complete = lines[: lines.rfind("\n") + 1]
-                    places[name] = place + len(complete.encode())
-                    for line in complete.splitlines():
-                        if " epoch " in line:
-                            report(f"    {name}: {line.split(' ', 2)[-1]}")
+    def show() -> None:
+        for name, tail in tails.items():
+            for line in tail.lines():
+                if " epoch " in line:
+                    report(f"    {name}: {line.split(' ', 2)[-1]}")
 
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
+    with every_second(show):
         yield
-    finally:
-        finished.set()
-        thread.join()
 
 
 def _relative(path: Path) -> str:
