@@ -20,13 +20,14 @@ from benchmarks.accuracy import time_to_accuracy
 from benchmarks.calamari import Calamari
 from benchmarks.language import language_cost
 from benchmarks.measure import describe_machine, machine_limits
+from benchmarks.photo import photo_cost
 from benchmarks.reading import reading_throughput
 from benchmarks.scale import scale
 from benchmarks.training import training_throughput, utilisation
 from hwrlib.config import TrainConfig
 from hwrlib.synthetic import generate
 
-PARTS = ("training", "reading", "language", "scale", "accuracy")
+PARTS = ("training", "reading", "language", "photo", "scale", "accuracy")
 
 
 def main() -> None:
@@ -48,6 +49,7 @@ def main() -> None:
             "training": lambda: training_throughput(arguments.data, arguments.recipes[-1]),
             "reading": lambda: reading_throughput(arguments.data, arguments.weights, calamari=calamari),
             "language": lambda: language_cost(arguments.data, arguments.weights),
+            "photo": lambda: photo_cost(arguments.data, arguments.weights),
             "scale": lambda: scale(arguments.data, arguments.sizes, work),
             "accuracy": lambda: time_to_accuracy(arguments.data, arguments.recipes, work / "runs", calamari),
         }
