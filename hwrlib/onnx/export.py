@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from hwrlib import checkpoint
@@ -19,10 +19,10 @@ from hwrlib.charset import Charset
 from hwrlib.files import atomic_write
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN, FULL_INK, BiLSTM, ColumnMax, ResidualBlock
+from hwrlib.onnx.graph import IR_VERSION, OPSET, Graph, array, convolution
 from hwrlib.onnx.runtime import EXPORT, FORMAT
 from hwrlib.recognizer import LANGUAGE_SUFFIX
 
-OPSET, IR_VERSION = 17, 8
 LSTM_GATES = (0, 3, 1, 2)  # torch stacks the gates as input, forget, cell, output; ONNX as input, output, forget, cell
 
 
@@ -64,31 +64,9 @@ def to_onnx(
     return Path(path)
 
 
-class _Graph:
-    """The nodes of an ONNX graph in order, and the weights they use; values are referred to by name."""
-
-    def __init__(self):
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
-
-    def add(self, operator: str, *inputs: str, **attributes) -> str:
-        """Append a node; returns the name of its (first) output."""
-        name = f"{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
-        return name
-
-    def constant(self, values: np.ndarray) -> str:
-        """Store an array, floats in 16 bits; returns the name of the value, floats in 32 bits."""
-        values = np.ascontiguousarray(values)
-        is_float = np.issubdtype(values.dtype, np.floating)
-        name = f"weight_{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(values.astype(np.float16) if is_float else values, name))
-        return self.add("Cast", name, to=TensorProto.FLOAT) if is_float else name
-
-
 def _graph_of(model: CRNN, height: int, num_classes: int) -> onnx.GraphProto:
     """A model's graph, with its inputs and outputs declared."""
-    graph = _Graph()
+    graph = Graph()
     _crnn(graph, model)
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 1, height, "W"])
     image_widths = helper.make_tensor_value_info("image_widths", TensorProto.INT64, ["N"])
@@ -96,24 +74,24 @@ def _graph_of(model: CRNN, height: int, num_classes: int) -> onnx.GraphProto:
     return helper.make_graph(graph.nodes, "hwrlib", [images, image_widths], [log_probs], graph.weights)
 
 
-def _crnn(graph: _Graph, model: CRNN) -> None:
+def _crnn(graph: Graph, model: CRNN) -> None:
     """`CRNN.forward`: `images (N, 1, H, W)` and `image_widths (N,)` -> `log_probs (T, N, C)`."""
     ink = graph.add("Div", graph.add("Cast", "images", to=TensorProto.FLOAT), graph.constant(np.float32([FULL_INK])))
     frames = graph.add("Transpose", _cnn(graph, model.cnn, ink), perm=[2, 0, 1])  # (T, N, F)
     lengths = graph.add("Div", "image_widths", graph.constant(np.int64([model.stride])))  # (N,)
     frames = _bilstm(graph, model.rnn, frames, lengths)  # (T, N, 2 * hidden)
-    logits = graph.add("MatMul", frames, graph.constant(_array(model.classifier.weight).T))
-    logits = graph.add("Add", logits, graph.constant(_array(model.classifier.bias)))  # (T, N, C)
+    logits = graph.add("MatMul", frames, graph.constant(array(model.classifier.weight).T))
+    logits = graph.add("Add", logits, graph.constant(array(model.classifier.bias)))  # (T, N, C)
     graph.add("LogSoftmax", logits, axis=-1)
     graph.nodes[-1].output[0] = "log_probs"
 
 
-def _cnn(graph: _Graph, layers: nn.Sequential, x: str) -> str:
+def _cnn(graph: Graph, layers: nn.Sequential, x: str) -> str:
     """(N, 1, H, W) -> (N, F, T)."""
     layers = list(layers)
     for layer, following in zip(layers, [*layers[1:], None]):
         if isinstance(layer, nn.Conv2d):
-            x = _convolution(graph, x, layer, following if isinstance(following, nn.BatchNorm2d) else None)
+            x = convolution(graph, x, layer, following if isinstance(following, nn.BatchNorm2d) else None)
         elif isinstance(layer, nn.ReLU):
             x = graph.add("Relu", x)
         elif isinstance(layer, nn.MaxPool2d):
@@ -130,26 +108,14 @@ def _cnn(graph: _Graph, layers: nn.Sequential, x: str) -> str:
     return x
 
 
-def _residual_block(graph: _Graph, x: str, block: ResidualBlock) -> str:
-    y = graph.add("Relu", _convolution(graph, x, block.conv1, block.norm1))
-    y = _convolution(graph, y, block.conv2, block.norm2)
-    skip = x if isinstance(block.project, nn.Identity) else _convolution(graph, x, block.project, None)
+def _residual_block(graph: Graph, x: str, block: ResidualBlock) -> str:
+    y = graph.add("Relu", convolution(graph, x, block.conv1, block.norm1))
+    y = convolution(graph, y, block.conv2, block.norm2)
+    skip = x if isinstance(block.project, nn.Identity) else convolution(graph, x, block.project, None)
     return graph.add("Relu", graph.add("Add", y, skip))
 
 
-def _convolution(graph: _Graph, x: str, layer: nn.Conv2d, norm: nn.BatchNorm2d | None) -> str:
-    """A convolution; the batch normalisation after it becomes a scale and a shift of its weights."""
-    weight = _array(layer.weight)
-    bias = np.zeros(len(weight), np.float32) if layer.bias is None else _array(layer.bias)
-    if norm is not None:
-        scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)
-        weight = weight * scale[:, None, None, None]
-        bias = (bias - _array(norm.running_mean)) * scale + _array(norm.bias)
-    geometry = dict(kernel_shape=list(layer.kernel_size), strides=list(layer.stride), pads=list(layer.padding) * 2)
-    return graph.add("Conv", x, graph.constant(weight), graph.constant(bias), **geometry)
-
-
-def _bilstm(graph: _Graph, rnn: BiLSTM, frames: str, lengths: str) -> str:
+def _bilstm(graph: Graph, rnn: BiLSTM, frames: str, lengths: str) -> str:
     """(T, N, F) -> (T, N, 2 * hidden), each line reversed within its own length as in `BiLSTM`.
 
     ONNX's own bidirectional LSTM takes lengths, too, but not every runtime respects them.
@@ -165,7 +131,7 @@ def _bilstm(graph: _Graph, rnn: BiLSTM, frames: str, lengths: str) -> str:
     return frames
 
 
-def _lstm(graph: _Graph, lstm: nn.LSTM, frames: str) -> str:
+def _lstm(graph: Graph, lstm: nn.LSTM, frames: str) -> str:
     """One layer in one direction: (T, N, F) -> (T, N, hidden)."""
     weights = [_in_onnx_order(lstm.weight_ih_l0), _in_onnx_order(lstm.weight_hh_l0)]
     weights += [np.concatenate([_in_onnx_order(lstm.bias_ih_l0), _in_onnx_order(lstm.bias_hh_l0)], axis=1)]
@@ -175,12 +141,8 @@ def _lstm(graph: _Graph, lstm: nn.LSTM, frames: str) -> str:
 
 def _in_onnx_order(weights: Tensor) -> np.ndarray:
     """An LSTM's weights (4 * hidden, ...) with the gates in ONNX's order and one direction: (1, 4 * hidden, ...)."""
-    gates = np.split(_array(weights), 4)
+    gates = np.split(array(weights), 4)
     return np.concatenate([gates[gate] for gate in LSTM_GATES])[None]
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().float().numpy()
 
 
 def main() -> None:

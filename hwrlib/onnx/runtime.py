@@ -15,6 +15,18 @@ FORMAT = "hwrlib-onnx-1"
 EXPORT = "python -m hwrlib.onnx CHECKPOINT FILE.onnx"
 
 
+def session(path: str | Path) -> onnxruntime.InferenceSession:
+    """A model file, loaded for the CPU, with as many threads as `OMP_NUM_THREADS` says.
+
+    Raises:
+        Exception: it is not a readable ONNX file; the runtime's exceptions have no common class of their own.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # the runtime warns about devices that are not there; its errors are raised anyhow
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)  # 0: one per processor
+    return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"], enable_fallback=0)
+
+
 class OnnxModel:
     """Computes `log_probs` from images as `hwrlib.model.CRNN` does, on the CPU.
 
@@ -28,14 +40,11 @@ class OnnxModel:
     def __init__(self, path: str | Path):
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: no such file; write it with `{EXPORT}`")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # the runtime warns about devices that are not there; its errors are raised anyhow
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)  # 0: one per processor
         try:
-            self.session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"], enable_fallback=0)
+            self.session = session(path)
             metadata = json.loads(self.session.get_modelmeta().custom_metadata_map.get("hwrlib", "{}"))
             metadata = metadata if isinstance(metadata, dict) else {}
-        except Exception as error:  # the runtime's exceptions have no common class of their own
+        except Exception as error:
             raise ValueError(
                 f"{path}: not a readable ONNX file ({str(error).splitlines()[0]}); write it again with `{EXPORT}`"
             ) from error

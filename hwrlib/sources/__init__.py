@@ -1,4 +1,4 @@
-"""Importing data sets: a Kaggle archive, a folder with a table, or a set that is already split → the one layout.
+"""Importing data sets into the one layout: a Kaggle archive, a folder with a table, transcribed pages, a set already split.
 
 Each function checks every label and every image, writes the set only when it is complete, and returns a `Report` of what
 was skipped and why. On the command line: `python -m hwrlib.sources --help`. Nothing here imports torch.
@@ -7,6 +7,7 @@ was skipped and why. On the command line: `python -m hwrlib.sources --help`. Not
 from hwrlib.sources.archives import MB, ArchiveError, open_source
 from hwrlib.sources.folder import prepare_folder
 from hwrlib.sources.layout import AlreadyPrepared
+from hwrlib.sources.pages import prepare_pages
 from hwrlib.sources.report import Report
 from hwrlib.sources.splits import prepare_kaggle, prepare_layout
 
@@ -19,4 +20,5 @@ __all__ = [
     "prepare_folder",
     "prepare_kaggle",
     "prepare_layout",
+    "prepare_pages",
 ]

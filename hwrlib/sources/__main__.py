@@ -3,12 +3,14 @@
 python -m hwrlib.sources kaggle ARCHIVE --out data/kaggle
 python -m hwrlib.sources folder IMAGES TABLE --out data/mine --text-column text --group-column writer
 python -m hwrlib.sources layout SOURCE --out data/lines
+python -m hwrlib.sources pages FOLDER --out data/mine --conventions signs.csv
 """
 
 import argparse
 import sys
 
-from hwrlib.sources import AlreadyPrepared, prepare_folder, prepare_kaggle, prepare_layout
+from hwrlib.sources import AlreadyPrepared, prepare_folder, prepare_kaggle, prepare_layout, prepare_pages
+from hwrlib.sources.pages import GROUPS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m hwrlib.sources", description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(required=True, metavar="{kaggle,folder,layout}")
+    commands = parser.add_subparsers(required=True, metavar="{kaggle,folder,layout,pages}")
     kaggle = commands.add_parser("kaggle", help="the Kaggle data set landlord/handwriting-recognition")
     kaggle.add_argument("archive", help="the zip from Kaggle, or the folder it unpacks to")
     folder = commands.add_parser("folder", help="a folder of images and a table of their texts")
@@ -46,12 +48,21 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="find bare file names in subfolders, too; without it, the table must name the subfolder",
     )
-    folder.add_argument("--validation", type=float, default=0.1, help="fraction of the rows (default: %(default)s)")
-    folder.add_argument("--test", type=float, default=0.1, help="fraction of the rows (default: %(default)s)")
-    folder.add_argument("--seed", type=int, default=0, help="seed of the shuffle (default: %(default)s)")
     layout = commands.add_parser("layout", help="a data set that is already split and in the one layout")
     layout.add_argument("source", help="zip or folder")
-    for command, function in ((kaggle, prepare_kaggle), (folder, prepare_folder), (layout, prepare_layout)):
+    pages = commands.add_parser("pages", help="ALTO or PAGE documents with their images, or images with .gt.txt files")
+    pages.add_argument("folder", help="the folder that holds them, at any depth")
+    pages.add_argument(
+        "--conventions", help="table of editorial signs with the columns sign and becomes; (skip) drops a line"
+    )
+    pages.add_argument("--writers", help="table with the columns page and writer: all lines of a writer stay in one split")
+    pages.add_argument("--group", default="page", choices=GROUPS, help="what stays in one split (default: %(default)s)")
+    for command in (folder, pages):
+        command.add_argument("--validation", type=float, default=0.1, help="fraction of the lines (default: %(default)s)")
+        command.add_argument("--test", type=float, default=0.1, help="fraction of the lines (default: %(default)s)")
+        command.add_argument("--seed", type=int, default=0, help="seed of the shuffle (default: %(default)s)")
+    functions = {kaggle: prepare_kaggle, folder: prepare_folder, layout: prepare_layout, pages: prepare_pages}
+    for command, function in functions.items():
         command.set_defaults(function=function)
         command.add_argument("--out", required=True, help="folder to create, for example data/mine")
         command.add_argument("--overwrite", action="store_true", help="replace a set prepared there before")

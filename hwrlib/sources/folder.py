@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from hwrlib.labels import SPLITS, split_groups
 from hwrlib.sources.archives import Source, open_source
@@ -58,7 +59,14 @@ def prepare_folder(
     report.check()
     column_of = {header: column for column, header in headers.items()}
     groups = rows[column_of[group_column]] if group_column else rows.index  # else each row is a group of its own
-    split_of_row = np.array(split_groups(list(groups), **options))
+    return write_split_at_random(source, rows, list(groups), out, report, overwrite=overwrite, **options)
+
+
+def write_split_at_random(
+    source: Source, rows: pd.DataFrame, groups: list, out: Path, report: Report, *, overwrite: bool, **options: float
+) -> Report:
+    """Split rows so that no group is in two splits, and write the set; errors as of `write_set` and `split_groups`."""
+    split_of_row = np.array(split_groups(groups, **options))
     parts = {split: rows[split_of_row == split] for split in SPLITS}
     report.splits |= {split: Counts(read=len(part), kept=len(part)) for split, part in parts.items()}
     return write_set(source, parts, out, report, overwrite=overwrite)

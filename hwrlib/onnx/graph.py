@@ -1,0 +1,49 @@
+"""Building an ONNX graph node by node, with weights as 16-bit floats and batch normalisation folded into convolutions."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+OPSET, IR_VERSION = 17, 8
+
+
+class Graph:
+    """The nodes of an ONNX graph in order, and the weights they use; values are referred to by name."""
+
+    def __init__(self):
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def add(self, operator: str, *inputs: str, **attributes) -> str:
+        """Append a node; returns the name of its (first) output."""
+        name = f"{operator}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
+        return name
+
+    def constant(self, values: np.ndarray) -> str:
+        """Store an array, floats in 16 bits; returns the name of the value, floats in 32 bits."""
+        values = np.ascontiguousarray(values)
+        is_float = np.issubdtype(values.dtype, np.floating)
+        name = f"weight_{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(values.astype(np.float16) if is_float else values, name))
+        return self.add("Cast", name, to=TensorProto.FLOAT) if is_float else name
+
+
+def convolution(graph: Graph, x: str, layer: nn.Conv2d, norm: nn.BatchNorm2d | None) -> str:
+    """A convolution; the batch normalisation after it becomes a scale and a shift of its weights."""
+    weight = array(layer.weight)
+    bias = np.zeros(len(weight), np.float32) if layer.bias is None else array(layer.bias)
+    if norm is not None:
+        scale = array(norm.weight) / np.sqrt(array(norm.running_var) + norm.eps)
+        weight = weight * scale[:, None, None, None]
+        bias = (bias - array(norm.running_mean)) * scale + array(norm.bias)
+    geometry = dict(kernel_shape=list(layer.kernel_size), strides=list(layer.stride), pads=list(layer.padding) * 2)
+    if layer.dilation != (1, 1):
+        geometry["dilations"] = list(layer.dilation)
+    return graph.add("Conv", x, graph.constant(weight), graph.constant(bias), **geometry)
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """A tensor as an array of 32-bit floats."""
+    return tensor.detach().cpu().float().numpy()

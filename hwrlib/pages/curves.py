@@ -1,0 +1,119 @@
+"""From ridges on a map to baselines: thin, connect, join the pieces of a line, leave out what is too short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+REACH = 2  # px of the map; how far up or down the next point of a ridge may be
+GAP = 5  # px of the map without a ridge that do not end a piece
+
+
+@dataclass(eq=False)
+class Curve:
+    """A baseline as one height for each column of a map."""
+
+    x: np.ndarray  # (P,) columns, ascending
+    y: np.ndarray  # (P,) rows
+    strength: float  # mean of the map along it
+    above: float = 0.0  # px of the map
+    below: float = 0.0
+
+    @property
+    def height(self) -> float:
+        return self.above + self.below
+
+    def slope(self, end: int) -> float:
+        """Rise per px near its first (0) or last (-1) point."""
+        piece = slice(None, 40) if end == 0 else slice(-40, None)
+        x, y = self.x[piece], self.y[piece]
+        return float(np.polyfit(x, y, 1)[0]) if np.ptp(x) >= 8 else 0.0
+
+
+def ridges(strength: np.ndarray, threshold: float) -> np.ndarray:
+    """Where a map (H, W) is largest from top to bottom within 3 px, and above a threshold."""
+    highest = cv2.dilate(strength, np.ones((5, 1), np.uint8))
+    return (strength >= highest) & (strength > threshold)
+
+
+def trace(ridge: np.ndarray, strength: np.ndarray) -> list[Curve]:
+    """Connect the points of ridges to curves, one height for each column."""
+    closed = cv2.dilate(ridge.astype(np.uint8), np.ones((2 * (REACH // 2) + 1, GAP), np.uint8))
+    count, labels = cv2.connectedComponents(closed, connectivity=8)
+    y, x = np.nonzero(ridge)
+    label, curves = labels[y, x], []
+    order = np.argsort(label, kind="stable")
+    for piece in np.split(order, np.flatnonzero(np.diff(label[order])) + 1):
+        if len(piece) >= 3:
+            curves.append(_curve(x[piece], y[piece], strength))
+    return curves
+
+
+def _curve(x: np.ndarray, y: np.ndarray, strength: np.ndarray) -> Curve:
+    """One height for each column, the mean of its points; columns between are interpolated."""
+    weights = strength[y, x]
+    columns = np.arange(x.min(), x.max() + 1)
+    total = np.bincount(x - x.min(), weights)
+    heights = np.bincount(x - x.min(), weights * y)
+    held = total > 0
+    return Curve(columns, np.interp(columns, columns[held], heights[held] / total[held]), float(weights.mean()))
+
+
+def join(curves: list[Curve], ends: np.ndarray | None = None, *, widest: float = 2.0) -> list[Curve]:
+    """Join pieces that lie one after the other on the same line.
+
+    Args:
+        curves: with their heights.
+        ends: map (H, W) of where lines end, 0-1; pieces that end surely are joined over shorter gaps only.
+        widest: gap that is bridged, in heights of a line.
+    """
+    curves = sorted(curves, key=lambda curve: curve.x[0])
+    while (pair := _nearest_pair(curves, ends, widest)) is not None:
+        left, right = pair
+        x = np.arange(left.x[0], right.x[-1] + 1)
+        known = np.concatenate([left.x, right.x[right.x > left.x[-1]]])
+        y = np.interp(x, known, np.concatenate([left.y, right.y[right.x > left.x[-1]]]))
+        parts = np.array([len(left.x), len(right.x)])
+        strength, above, below = (
+            float(np.average([getattr(left, name), getattr(right, name)], weights=parts))
+            for name in ("strength", "above", "below")
+        )
+        curves = [curve for curve in curves if curve is not left and curve is not right]
+        curves.append(Curve(x, y, strength, above, below))
+    return curves
+
+
+def _nearest_pair(curves: list[Curve], ends: np.ndarray | None, widest: float) -> tuple[Curve, Curve] | None:
+    """The two pieces with the smallest gap that may be joined."""
+    best, pair = np.inf, None
+    for left in curves:
+        for right in curves:
+            if left is right or right.x[0] < left.x[0] or right.x[-1] <= left.x[-1]:
+                continue
+            gap = float(right.x[0] - left.x[-1])
+            height = max(min(left.height, right.height), 4.0)
+            if not -height < gap < min(widest * height, best):
+                continue
+            if ends is not None and gap > 0.6 * height and _ends(left, ends, -1) > 0.5 and _ends(right, ends, 0) > 0.5:
+                continue
+            if _offset(left, right) < 0.35 * height:
+                best, pair = gap, (left, right)
+    return pair
+
+
+def _ends(curve: Curve, ends: np.ndarray, end: int) -> float:
+    """The largest value of the map of ends around an end of a curve."""
+    x, y = int(curve.x[end]), int(round(curve.y[end]))
+    around = ends[max(y - 4, 0) : y + 3, max(x - 3, 0) : x + 4]
+    return float(around.max()) if around.size else 0.0
+
+
+def _offset(left: Curve, right: Curve) -> float:
+    """How far two pieces miss each other if both go on straight to the middle of the gap."""
+    middle = (left.x[-1] + right.x[0]) / 2
+    first = left.y[-1] + left.slope(-1) * (middle - left.x[-1])
+    second = right.y[0] + right.slope(0) * (middle - right.x[0])
+    straight = abs(left.y[-1] - right.y[0])
+    return float(min(abs(first - second), straight))

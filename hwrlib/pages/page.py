@@ -1,0 +1,115 @@
+"""A page and its lines: what finding, reading, importing and exporting have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from hwrlib.recognizer import Reading
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One line of writing on a page.
+
+    Attributes:
+        baseline: (P, 2) px; x and y of at least two points on which the letters stand, in the direction of reading.
+        polygon: (Q, 2) px; the outline of the line.
+        text: what is written there, transcribed or read.
+        reading: of `Recognizer.read`, if a model read it; places are px along the baseline from its first point.
+        region: name of the block of text that holds the line.
+    """
+
+    baseline: np.ndarray
+    polygon: np.ndarray
+    text: str = ""
+    reading: Reading | None = None
+    region: str = ""
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the polygon, px."""
+        return (*self.polygon.min(axis=0).tolist(), *self.polygon.max(axis=0).tolist())
+
+
+@dataclass(eq=False)
+class Page:
+    """A page: its lines in reading order.
+
+    Attributes:
+        width, height: px; all coordinates of the lines lie within.
+        lines: in reading order.
+        name: file name of the image.
+        image: (height, width) uint8 grey levels, if at hand.
+        notes: sentences about what looks wrong, for instance that nothing was found.
+    """
+
+    width: int
+    height: int
+    lines: Sequence[Line]
+    name: str = ""
+    image: np.ndarray | None = field(default=None, repr=False)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The text of all lines, one per line, in reading order; an empty line between blocks."""
+        parts: list[str] = []
+        for before, line in zip([None, *self.lines], self.lines):
+            if before is not None and before.region != line.region:
+                parts.append("")
+            parts.append(line.text)
+        return "\n".join(parts)
+
+    def plot(self, **options) -> Figure:
+        """The page with the outline, number and text of every line over the ink; see `hwrlib.plots.page`."""
+        from hwrlib import plots
+
+        return plots.page(self, **options)
+
+    def to_alto(self) -> str:
+        """The page as an ALTO 4 document."""
+        from hwrlib.pages.alto import to_alto
+
+        return to_alto(self)
+
+    def to_pagexml(self) -> str:
+        """The page as a PAGE document (2019-07-15)."""
+        from hwrlib.pages.pagexml import to_pagexml
+
+        return to_pagexml(self)
+
+    def to_hocr(self) -> str:
+        """The page as hOCR, an HTML page that PDF tools lay under the image."""
+        from hwrlib.pages.hocr import to_hocr
+
+        return to_hocr(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page in the format that the suffix names: .txt, .alto.xml, .page.xml or .hocr.
+
+        Raises:
+            ValueError: the name ends in something else.
+            WriteError: the disk is full or read-only.
+        """
+        from hwrlib.files import atomic_write
+
+        formats = {
+            ".txt": lambda: self.text + "\n",
+            ".alto.xml": self.to_alto,
+            ".page.xml": self.to_pagexml,
+            ".hocr": self.to_hocr,
+        }
+        for suffix, write in formats.items():
+            if str(path).lower().endswith(suffix):
+                with atomic_write(path) as file:
+                    file.write(write().encode())
+                return Path(path)
+        raise ValueError(f"{path}: a page is written as {', '.join(formats)}; choose a file name that ends in one of them")

@@ -1,0 +1,257 @@
+"""Training the network that finds lines, on pages with ALTO or PAGE documents.
+
+python -m hwrlib.pages.training FOLDER --out runs/pages.pth --steps 4000
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from hwrlib.checkpoint import load_safely, save_atomically
+from hwrlib.model import has_fast_bf16
+from hwrlib.pages.documents import find_documents, load_page
+from hwrlib.pages.geometry import reach, smoothed
+from hwrlib.pages.ink import page_ink, page_scale, resized
+from hwrlib.pages.network import ABOVE, BASELINE, BELOW, ENDS, STRIDE, LineNetwork, loss
+from hwrlib.pages.page import Page
+
+CROP = 512  # px, the side of what the network sees at a step
+BATCH = 8
+EXTENT = 75  # percentile of how far an outline reaches from its baseline: single loops of neighbours do not count
+SHARP = 1.0  # px of the maps; standard deviation of a baseline's cross-section
+FLAT = math.radians(45)  # steeper lines are neither learnt nor unlearnt
+
+
+@dataclass
+class Example:
+    """A page to learn from, at the network's resolution."""
+
+    grey: np.ndarray
+    lines: list[tuple[np.ndarray, float, float]] = field(default_factory=list)  # baseline, above, below; px
+    unknown: list[np.ndarray] = field(default_factory=list)  # outlines where nothing is learnt
+
+    @classmethod
+    def of(cls, page: Page) -> Example:
+        scale = page_scale(page.image.shape)
+        example = cls(resized(page.image, scale))
+        for line in page.lines:
+            baseline, polygon = line.baseline * scale, line.polygon * scale
+            across, up = baseline[-1] - baseline[0]
+            if abs(math.atan2(up, across)) > FLAT:
+                example.unknown.append(polygon)
+                continue
+            above, below = (float(np.percentile(side, EXTENT)) for side in reach(baseline, polygon))
+            example.lines.append((smoothed(baseline, 15), max(above, 4.0), max(below, 2.0)))
+        return example
+
+
+def crop(example: Example, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A random piece of a page as ink (H, W), its target maps (4, h, w), and where they are known (1, h, w)."""
+    warp = Warp(example, random)
+    ink = page_ink(photographed(warp.image(example.grey), random))
+    if random.random() < 0.1:
+        ink = (ink * random.uniform(0.4, 1)).astype(np.uint8)
+    return ink, *maps(
+        [(warp.points(b), a * warp.scale, c * warp.scale) for b, a, c in example.lines],
+        [warp.points(outline) for outline in example.unknown],
+        CROP // STRIDE,
+    )
+
+
+class Warp:
+    """A random turn, size, slant and wave of a page, and the same for points on it."""
+
+    def __init__(self, example: Example, random: np.random.Generator):
+        angle = math.radians(random.normal(0, 2.5) if random.random() < 0.7 else random.uniform(-11, 11))
+        self.scale = math.exp(random.uniform(math.log(0.55), math.log(1.6)))
+        stretch, slant = math.exp(random.normal(0, 0.08)), random.normal(0, 0.1)
+        mirror = -1 if random.random() < 0.25 else 1
+        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+        self.matrix = turn @ np.array([[mirror * self.scale * stretch, slant], [0, self.scale]])
+        centre = self._centre(example, random)
+        self.offset = CROP / 2 - self.matrix @ centre
+        self.waves = [(random.normal(0, 3), random.uniform(150, 900), random.uniform(0, 7)) for _ in range(2)]
+
+    @staticmethod
+    def _centre(example: Example, random: np.random.Generator) -> np.ndarray:
+        """Near a line as a rule: most of a page is empty."""
+        if example.lines and random.random() < 0.8:
+            baseline = example.lines[random.integers(len(example.lines))][0]
+            return baseline[random.integers(len(baseline))] + random.normal(0, 60, 2)
+        return random.random(2) * example.grey.shape[::-1]
+
+    def _wave(self, x: np.ndarray) -> np.ndarray:
+        return sum(height * np.sin(x * 2 * math.pi / length + phase) for height, length, phase in self.waves)
+
+    def points(self, curve: np.ndarray) -> np.ndarray:
+        moved = curve @ self.matrix.T + self.offset
+        return np.column_stack([moved[:, 0], moved[:, 1] + self._wave(moved[:, 0])])
+
+    def image(self, grey: np.ndarray) -> np.ndarray:
+        y, x = np.mgrid[:CROP, :CROP].astype(np.float32)
+        back = np.linalg.inv(self.matrix)
+        places = np.stack([x - self.offset[0], y - self._wave(x) - self.offset[1]], axis=-1) @ back.T
+        border = int(np.median(grey[::50, ::50]))
+        places = places.astype(np.float32)
+        return cv2.remap(
+            grey, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border
+        )
+
+
+def photographed(grey: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """What paper, light and cameras do to a page: ruling, shadow, contrast, blur, noise, JPEG."""
+    page = grey.astype(np.float32)
+    if random.random() < 0.3:
+        page = ruled(page, random)
+    if random.random() < 0.4:
+        slope = np.add.outer(np.linspace(-1, 1, CROP) * random.normal(), np.linspace(-1, 1, CROP) * random.normal())
+        page *= np.exp(0.3 * slope).clip(0.3, 1.6)
+    if random.random() < 0.3:
+        place, width = random.uniform(0, CROP), random.uniform(5, 120)
+        edge = 1 / (1 + np.exp(-(np.arange(CROP) - place) / width))
+        page *= 1 - random.uniform(0.2, 0.6) * (edge if random.random() < 0.5 else edge[:, None])
+    white = np.percentile(page, 90)
+    page = white + (page - white) * random.uniform(0.4, 1.3) + random.normal(0, 10)
+    if random.random() < 0.3:
+        page = cv2.GaussianBlur(page, (0, 0), random.uniform(0.4, 1.8))
+    if random.random() < 0.2:
+        factor = random.uniform(0.4, 0.8)
+        small = cv2.resize(page, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        page = cv2.resize(small, (CROP, CROP), interpolation=cv2.INTER_LINEAR)
+    if random.random() < 0.5:
+        page += random.normal(0, random.uniform(1, 12), page.shape)
+    page = page.clip(0, 255).astype(np.uint8)
+    if random.random() < 0.3:
+        _, data = cv2.imencode(".jpg", page, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(15, 70))])
+        page = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+    return page
+
+
+def ruled(page: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Printed lines or squares, a little turned, as of school paper, and long strokes such as a table has."""
+    drawn = np.zeros((CROP, CROP), np.uint8)
+    angle, distance = random.normal(0, 0.03), random.uniform(14, 60)
+    directions = [angle] if random.random() < 0.6 else [angle, angle + math.pi / 2]
+    thickness = int(random.integers(1, 3))
+    for direction in directions:
+        along, across = (
+            np.array([math.cos(direction), math.sin(direction)]),
+            np.array([-math.sin(direction), math.cos(direction)]),
+        )
+        for k in range(-int(CROP / distance) - 1, int(CROP / distance) + 2):
+            middle = np.array([CROP / 2, CROP / 2]) + across * (k * distance + random.normal(0, 0.5))
+            ends = [(middle + sign * CROP * along) for sign in (-1, 1)]
+            cv2.line(drawn, *(tuple(int(v) for v in end) for end in ends), 255, thickness, cv2.LINE_AA)
+    return page * (1 - random.uniform(0.08, 0.6) * drawn.astype(np.float32) / 255)
+
+
+def maps(
+    lines: Sequence[tuple[np.ndarray, float, float]], unknown: Sequence[np.ndarray], side: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Target maps (4, side, side) of lines given in px of the page, and where they are known (1, side, side)."""
+    target = np.zeros((4, side, side), np.float32)
+    for baseline, above, below in lines:
+        curve = np.round(baseline / STRIDE * 16).astype(np.int32)  # in sixteenths of a px
+        for channel, value in ((ABOVE, above), (BELOW, below)):
+            cv2.polylines(target[channel], [curve], False, value / STRIDE, 5, shift=4)
+    thin, ends = np.full((side, side), 255, np.uint8), np.full((side, side), 255, np.uint8)
+    for baseline, above, _ in lines:
+        curve = np.round(baseline / STRIDE).astype(np.int32)
+        cv2.polylines(thin, [curve], False, 0, 1)
+        for end, inner in (
+            (baseline[0], baseline[min(5, len(baseline) - 1)]),
+            (baseline[-1], baseline[-min(6, len(baseline))]),
+        ):
+            along = (end - inner) / max(np.hypot(*(end - inner)), 1e-6)
+            up = np.array([along[1], -along[0]])
+            up = up if up[1] < 0 else -up
+            top, bottom = (end + up * above * 0.6) / STRIDE, (end - up * 4) / STRIDE
+            cv2.line(ends, tuple(np.round(top).astype(int).tolist()), tuple(np.round(bottom).astype(int).tolist()), 0, 1)
+    for channel, drawn in ((BASELINE, thin), (ENDS, ends)):
+        distance = cv2.distanceTransform(drawn, cv2.DIST_L2, 3)
+        target[channel] = np.exp(-0.5 * np.minimum(distance / SHARP, 9) ** 2)
+    known = np.ones((1, side, side), np.float32)
+    for outline in unknown:
+        cv2.fillPoly(known[0], [np.round(outline / STRIDE).astype(np.int32)], 0)
+    return target, known
+
+
+class Crops(torch.utils.data.IterableDataset):
+    """Endless batches of random pieces; step n is the same whatever was drawn before."""
+
+    def __init__(self, examples: Sequence[Example], first: int, steps: int, seed: int):
+        self.examples, self.first, self.steps, self.seed = examples, first, steps, seed
+        self.odds = np.array([math.sqrt(len(example.lines) + 1) for example in examples])
+
+    def __iter__(self):
+        cv2.setNumThreads(1)
+        for step in range(self.first, self.steps):
+            random = np.random.default_rng([self.seed, step])
+            chosen = random.choice(len(self.examples), BATCH, p=self.odds / self.odds.sum())
+            pieces = [crop(self.examples[index], random) for index in chosen]
+            ink, target, known = (torch.from_numpy(np.stack(part)) for part in zip(*pieces))
+            yield step, ink[:, None].float() / 255, target, known
+
+
+def train(
+    pages: Sequence[Page], path: Path, *, steps: int, seed: int = 0, rate: float = 2e-3, every: int = 100
+) -> LineNetwork:
+    """Train on pages, and save what resumes at `path` now and then; a training that was killed goes on from there."""
+    torch.manual_seed(seed)
+    network = LineNetwork().to(memory_format=torch.channels_last)
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+    )
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1, pct_start=0.1)
+    first, parts = 0, {"network": network, "average": average, "optimiser": optimiser, "schedule": schedule}
+    if path.exists():
+        state = load_safely(path)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        first = state["step"]
+    examples = [Example.of(page) for page in pages]
+    recent: list[float] = []
+    for step, ink, target, known in Crops(examples, first, steps, seed):
+        network.train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(ink.device)):
+            predicted = network(ink.contiguous(memory_format=torch.channels_last))
+        value = loss(predicted.float(), target, known)
+        optimiser.zero_grad()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        average.update_parameters(network)
+        recent.append(value.item())
+        if (step + 1) % every == 0 or step + 1 == steps:
+            print(f"step {step + 1}: loss {np.mean(recent):.3f}", flush=True)
+            recent = []
+            save_atomically({"step": step + 1, **{name: part.state_dict() for name, part in parts.items()}}, path)
+    return average.module
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m hwrlib.pages.training", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help="ALTO or PAGE documents with their images")
+    parser.add_argument("--out", required=True, help="file of the training's state")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--leave-out", type=int, default=0, metavar="K", help="every K-th page is for validation")
+    options = parser.parse_args(arguments)
+    documents = find_documents(options.folder)
+    documents = [path for k, path in enumerate(documents) if not options.leave_out or k % options.leave_out]
+    train([load_page(path)[0] for path in documents], Path(options.out), steps=options.steps)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
