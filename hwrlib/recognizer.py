@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,7 +13,7 @@ import numpy as np
 
 from hwrlib.charset import Charset
 from hwrlib.ctc import Decoded, Symbol, greedy_lines, word_spans
-from hwrlib.images import Normalisation, Normalised, is_single, normalise, pad
+from hwrlib.images import Normalisation, Normalised, holds_two_lines, is_single, normalise, pad
 from hwrlib.weights import SHIPPED
 
 if TYPE_CHECKING:  # imported where it is used: an ONNX model is read without torch, whose import takes seconds
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # imported where it is used: an ONNX model is read without to
     from hwrlib.language import Decoder, Language
     from hwrlib.model import CRNN
     from hwrlib.onnx.runtime import OnnxModel
+    from hwrlib.pages import Line, Page
 
 CHUNK = 256  # images in memory at a time
 OWN = "own"  # the language that was saved beside the model
@@ -57,6 +59,7 @@ class Reading:
     characters: tuple[Character, ...]  # as the model writes them
     words: tuple[Word, ...] = ()
     alternatives: tuple[tuple[str, float], ...] = ()  # other texts and their probabilities; none if read greedily
+    holds_two_lines: bool = False  # the image seems to hold two lines of writing; a model of lines reads neither then
 
 
 class Recognizer:
@@ -159,12 +162,42 @@ class Recognizer:
             batch_size: images that go through the model together.
         Returns:
             A reading for one image, a list of readings in the given order for several.
+        Warns:
+            UserWarning: an image seems to hold two lines of writing.
         Raises:
             ValueError: an image cannot be read; the message names it. The language belongs to another charset.
         """
         options = dict(language=language, alternatives=alternatives, batch_size=batch_size)
         readings = list(self.read_each(images, **options))
+        if double := [number for number, reading in enumerate(readings) if reading.holds_two_lines]:
+            which = (
+                "" if is_single(images) else f" (number {', '.join(map(str, double[:5]))}{', ...' if double[5:] else ''})"
+            )
+            warnings.warn(
+                f"{len(double)} of {len(readings)} images seem to hold two lines of writing{which}; cut them apart, or use "
+                "read_page, which finds the lines",
+                stacklevel=2,
+            )
         return readings[0] if is_single(images) else readings
+
+    def read_page(
+        self, image: ImageLike, *, lines: Sequence[Line] | None = None, language: Language | Decoder | str | None = OWN
+    ) -> Page:
+        """Find the lines of a page, and read them.
+
+        Args:
+            image: one of what `hwrlib.images.to_grey` accepts: a scan or a photo of a page.
+            lines: the lines, if they are known; by default `hwrlib.pages.find_lines` finds them.
+            language: as for `read`.
+        Returns:
+            The page: `text`, `lines` in reading order (each with its reading, baseline and polygon), `plot()`, `to_alto()`,
+            `to_pagexml()`, `to_hocr()`, and `notes`, sentences about what looks wrong with it.
+        Raises:
+            ValueError: the image cannot be read.
+        """
+        from hwrlib.pages.read import read_page
+
+        return read_page(self, image, lines=lines, language=language)
 
     def read_each(self, images: Iterable[ImageLike], **options) -> Iterator[Reading]:
         """As `read`, one reading at a time: memory does not grow with the number of images."""
@@ -293,7 +326,7 @@ class Recognizer:
             )
             for (first, last), confidence in zip(spans, read.word_confidences)
         )
-        return Reading(read.text, read.confidence, characters, words, read.alternatives)
+        return Reading(read.text, read.confidence, characters, words, read.alternatives, holds_two_lines(line.ink))
 
     def _character(self, symbol: Symbol, line: Normalised) -> Character:
         pixels = self.model.stride / line.scale  # of the given image, per frame

@@ -36,7 +36,7 @@ def read_page(
 
 def _read(recognizer: Recognizer, grey: np.ndarray, lines: Sequence[Line], options: dict) -> list[Line]:
     cuts = [cut_line(grey, line) for line in lines]
-    readings = recognizer.read([cut.image for cut in cuts], **options)
+    readings = recognizer.read_each([cut.image for cut in cuts], **options)
     return [
         replace(line, text=reading.text, reading=_moved(reading, -cut.start))
         for line, cut, reading in zip(lines, cuts, readings)

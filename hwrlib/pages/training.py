@@ -23,9 +23,13 @@ from hwrlib.pages.geometry import reach, smoothed
 from hwrlib.pages.ink import page_ink, page_scale, resized
 from hwrlib.pages.network import ABOVE, BASELINE, BELOW, ENDS, STRIDE, LineNetwork, loss
 from hwrlib.pages.page import Page
+from hwrlib.synthetic.pages import render_page
 
 CROP = 512  # px, the side of what the network sees at a step
 BATCH = 8
+COLUMNS = 0.15  # of the pieces are two beside each other
+RENDERED = 12  # pages of rendered handwriting among the real ones
+DECAY = 0.998  # of the moving average of the weights, once it has begun
 EXTENT = 75  # percentile of how far an outline reaches from its baseline: single loops of neighbours do not count
 SHARP = 1.0  # px of the maps; standard deviation of a baseline's cross-section
 FLAT = math.radians(45)  # steeper lines are neither learnt nor unlearnt
@@ -54,17 +58,45 @@ class Example:
         return example
 
 
-def crop(example: Example, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A random piece of a page as ink (H, W), its target maps (4, h, w), and where they are known (1, h, w)."""
-    warp = Warp(example, random)
-    ink = page_ink(photographed(warp.image(example.grey), random))
+def crop(examples: Sequence[Example], random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A random piece of a page as ink (H, W), its target maps (4, h, w), and where they are known (1, h, w).
+
+    Now and then it is two pieces side by side, with free paper between them, as the columns of a page are.
+    """
+    first = piece(examples[0], random)
+    if random.random() < COLUMNS:
+        first = beside(first, piece(examples[1], random), random)
+    ink = page_ink(photographed(first.grey, random))
     if random.random() < 0.1:
         ink = (ink * random.uniform(0.4, 1)).astype(np.uint8)
-    return ink, *maps(
-        [(warp.points(b), a * warp.scale, c * warp.scale) for b, a, c in example.lines],
+    return ink, *maps(first.lines, first.unknown, CROP // STRIDE)
+
+
+def piece(example: Example, random: np.random.Generator) -> Example:
+    """A random piece of a page, warped."""
+    warp = Warp(example, random)
+    return Example(
+        warp.image(example.grey),
+        [(warp.points(baseline), above * warp.scale, below * warp.scale) for baseline, above, below in example.lines],
         [warp.points(outline) for outline in example.unknown],
-        CROP // STRIDE,
     )
+
+
+def beside(left: Example, right: Example, random: np.random.Generator) -> Example:
+    """The left part of one piece and the right part of another."""
+    middle, half = random.uniform(0.25, 0.75) * CROP, random.uniform(15, 50)
+    x = np.arange(CROP)
+    paper = float(np.median(left.grey))
+    light = paper - float(np.median(right.grey))
+    grey = np.where(x < middle, left.grey, (right.grey + light).clip(0, 255))
+    grey[:, np.abs(x - middle) < half] = paper
+    lines = []
+    for part, is_inside in ((left, lambda x: x < middle - half), (right, lambda x: x > middle + half)):
+        for baseline, above, below in part.lines:
+            kept = baseline[is_inside(baseline[:, 0])]
+            if len(kept) > above:
+                lines.append((kept, above, below))
+    return Example(grey.astype(np.uint8), lines, left.unknown + right.unknown)
 
 
 class Warp:
@@ -196,8 +228,8 @@ class Crops(torch.utils.data.IterableDataset):
         cv2.setNumThreads(1)
         for step in range(self.first, self.steps):
             random = np.random.default_rng([self.seed, step])
-            chosen = random.choice(len(self.examples), BATCH, p=self.odds / self.odds.sum())
-            pieces = [crop(self.examples[index], random) for index in chosen]
+            chosen = random.choice(len(self.examples), (BATCH, 2), p=self.odds / self.odds.sum())
+            pieces = [crop([self.examples[index] for index in pair], random) for pair in chosen]
             ink, target, known = (torch.from_numpy(np.stack(part)) for part in zip(*pieces))
             yield step, ink[:, None].float() / 255, target, known
 
@@ -219,7 +251,10 @@ def train(
         for name, part in parts.items():
             part.load_state_dict(state[name])
         first = state["step"]
-    examples = [Example.of(page) for page in pages]
+    rendered = [
+        render_page(seed, columns=1 + seed % 3, rows=6 + seed % 9, skew=seed % 7 - 3) for seed in range(100, 100 + RENDERED)
+    ]
+    examples = [Example.of(page) for page in [*pages, *rendered]]
     recent: list[float] = []
     for step, ink, target, known in Crops(examples, first, steps, seed):
         network.train()
