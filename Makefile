@@ -25,9 +25,9 @@ format: $(VENV)/ready  ## format the code and sort its imports
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-read: $(VENV)/ready  ## read a folder, pattern, archive or list of paths into a table [IMAGES=scans OUT=texts.csv MODEL=names JOBS=2]
+read: $(VENV)/ready  ## read a folder, pattern, archive or list of paths into a table [IMAGES=scans OUT=texts.csv MODEL=names JOBS=2; whole pages: PAGES=alto]
 	@test -n "$(IMAGES)" -a -n "$(OUT)" || { echo "make read IMAGES=folder-or-pattern-or-archive OUT=texts.csv (or .parquet)"; exit 2; }
-	@$(BIN)/python -m hwrlib.batch.read "$(IMAGES)" --out "$(OUT)" --model $(or $(MODEL),names) --jobs $(or $(JOBS),1) $(if $(CLUSTER),--cluster $(CLUSTER))
+	@$(BIN)/python -m hwrlib.batch.read "$(IMAGES)" --out "$(OUT)" $(if $(MODEL),--model $(MODEL)) $(if $(PAGES),--pages $(PAGES)) --jobs $(or $(JOBS),1) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 sweep: $(VENV)/ready  ## many runs with other values, compared [SWEEP=notebooks/sweeps/augment.yaml JOBS=2 CLUSTER=tcp://host:8786]
 	@$(BIN)/python -W ignore -m hwrlib.batch.sweep $(or $(SWEEP),notebooks/sweeps/augment.yaml) --jobs $(or $(JOBS),1) $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(OUT),--out $(OUT)) $(if $(YES),--yes)

@@ -3,6 +3,7 @@
 python -m benchmarks                            # the embedded data set, a quarter of an hour
 python -m benchmarks --data data/kaggle --recipes notebooks/params/fast.yaml notebooks/params/names.yaml
 python -m benchmarks --only language --data data/lines --weights lines
+python -m benchmarks --only pages --pages FOLDER --weights lines    # ALTO or PAGE documents with their images
 python -m benchmarks --only scale --sizes 1000 10000 100000 331000
 python -m benchmarks --only reading accuracy --calamari FOLDER    # see benchmarks/calamari.py
 """
@@ -20,6 +21,7 @@ from benchmarks.accuracy import time_to_accuracy
 from benchmarks.calamari import Calamari
 from benchmarks.language import language_cost
 from benchmarks.measure import describe_machine, machine_limits
+from benchmarks.pages import page_figures
 from benchmarks.photo import photo_cost
 from benchmarks.reading import reading_throughput
 from benchmarks.scale import scale
@@ -27,7 +29,7 @@ from benchmarks.training import training_throughput, utilisation
 from hwrlib.config import TrainConfig
 from hwrlib.synthetic import generate
 
-PARTS = ("training", "reading", "language", "photo", "scale", "accuracy")
+PARTS = ("training", "reading", "language", "photo", "pages", "scale", "accuracy")
 
 
 def main() -> None:
@@ -50,6 +52,7 @@ def main() -> None:
             "reading": lambda: reading_throughput(arguments.data, arguments.weights, calamari=calamari),
             "language": lambda: language_cost(arguments.data, arguments.weights),
             "photo": lambda: photo_cost(arguments.data, arguments.weights),
+            "pages": lambda: page_figures(arguments.pages, arguments.weights),
             "scale": lambda: scale(arguments.data, arguments.sizes, work),
             "accuracy": lambda: time_to_accuracy(arguments.data, arguments.recipes, work / "runs", calamari),
         }
@@ -74,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         help="recipes (YAML) for `accuracy`; `training` times the steps of the last one (default: fast.yaml)",
     )
     parser.add_argument("--weights", default="names", help="shipped weights to read with (default: %(default)s)")
+    parser.add_argument("--pages", metavar="FOLDER", help="transcribed pages for `pages` (default: rendered registers)")
     parser.add_argument("--sizes", nargs="+", type=int, default=[1000, 10_000], help="data set sizes for `scale`, in images")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to run (default: all)")
     parser.add_argument("--calamari", metavar="FOLDER", help="virtual environment of Calamari OCR, to compare with")

@@ -13,10 +13,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
 from hwrlib import diagnosis
 from hwrlib.metrics import Edit, align
+from hwrlib.pages.ink import page_ink
+from hwrlib.pages.page import Line, Page
 from hwrlib.recognizer import Reading
 
 DPI = 110
@@ -537,4 +540,100 @@ def weights(curve: pd.DataFrame, *, chosen: float) -> Figure:
         axis.axvline(chosen, color=QUIET, linestyle=":", label=f"chosen on validation: {chosen:g}")
         axis.set(xlabel="weight of the language", ylabel=label)
         axis.legend(fontsize=8)
+    return figure
+
+
+# Pages -----------------------------------------------------------------------------------------------------------------
+
+
+def _show_page(axes: Axes, grey: np.ndarray, *, faint: float = 1.0) -> None:
+    """A page (H, W) in px of its own, its ink on white; `faint` below 1 fades it."""
+    ink = _page_ink(grey, grey.shape).astype(float)
+    levels = 255 - faint * ink
+    axes.imshow(levels.astype(np.uint8), cmap="gray", vmin=0, vmax=255, extent=(0, grey.shape[1], grey.shape[0], 0))
+    axes.set_axis_off()
+
+
+def _page_ink(grey: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The ink of a page, about as large as shown, in eight levels and without noise, which keeps the picture small."""
+    scale = min(1000 / max(size), 1)
+    ink = page_ink(cv2.resize(grey, (round(size[1] * scale), round(size[0] * scale)), interpolation=cv2.INTER_AREA))
+    return np.where(ink > 40, (ink // 32 * 36).clip(0, 255), 0).astype(np.uint8)
+
+
+def page(page: Page, *, text: bool = True) -> Figure:
+    """A page with the outline and the number of every line in reading order, and what was read over the faded ink."""
+    figure, axes = _new(_page_height(page.height, page.width, 1))
+    _show_page(axes[0, 0], page.image, faint=0.45 if text else 1.0)
+    for number, line in enumerate(page.lines, start=1):
+        axes[0, 0].plot(*np.concatenate([line.polygon, line.polygon[:1]]).T, color="#1f6fb5", linewidth=0.7)
+        left = line.baseline[0]
+        axes[0, 0].annotate(str(number), left, (-4, 0), ha="right", color=QUIET, **{**NOTE, "fontsize": 7})
+        if text:
+            _write_along(axes[0, 0], line, page.width)
+    return figure
+
+
+def _page_height(height: int, width: int, columns: int) -> float:
+    """Inches of a figure with so many pages side by side."""
+    return height / width * PAGE / DPI / columns
+
+
+def _write_along(axes: Axes, line: Line, width: int) -> None:
+    """The text of a line on its baseline, as long as the line."""
+    (x, y), end = line.baseline[0], line.baseline[-1]
+    length = float(np.hypot(*(end - line.baseline[0]))) / width * PAGE / DPI * 72  # points
+    natural = TextPath((0, 0), line.text.replace("$", "S") or " ", size=10).get_extents().width
+    size = float(np.clip(10 * length / max(natural, 1.0), 4, 24))
+    angle = np.degrees(np.arctan2(y - end[1], end[0] - x))
+    options = {**LABEL, "fontsize": size, "color": WRONG, "rotation": angle, "rotation_mode": "anchor"}
+    axes.text(x, y, line.text, **options)
+
+
+def baselines(image: np.ndarray, found: Sequence[np.ndarray], true: Sequence[np.ndarray] = ()) -> Figure:
+    """Baselines over a page: the found ones solid, the true ones dotted."""
+    figure, axes = _new(_page_height(*image.shape, 2), width=PAGE / DPI / 2)
+    _show_page(axes[0, 0], image)
+    for curve in true:
+        axes[0, 0].plot(*curve.T, color=CORRECT, linewidth=2.2, linestyle=":")
+    for curve in found:
+        axes[0, 0].plot(*curve.T, color=WRONG, linewidth=1.1)
+    return figure
+
+
+def profile(image: np.ndarray, rows: np.ndarray, places: Sequence[float] = ()) -> Figure:
+    """A page and, on the same y-axis, the mean ink of its rows, with places marked.
+
+    Args:
+        image: (H, W) grey levels.
+        rows: the mean ink of each row, top to bottom, at any resolution.
+        places: of lines, px of the image.
+    """
+    height, width = image.shape
+    figure, axes = _new(_page_height(height, width, 2), 1, 2, sharey=True, width_ratios=(2, 1), width=0.75 * PAGE / DPI)
+    _show_page(axes[0, 0], image)
+    axes[0, 0].set_aspect("auto")
+    axes[0, 1].plot(100 * rows, np.linspace(0, height, len(rows)), color="black", linewidth=0.8)
+    axes[0, 1].set_xlabel("mean ink (%)")
+    for place in places:
+        for panel in axes[0]:
+            panel.axhline(place, color=WRONG, linewidth=0.7)
+    return figure
+
+
+def maps(image: np.ndarray, layers: dict[str, np.ndarray]) -> Figure:
+    """Maps over a page, each in a panel of its own: white is 0, red the largest value; ink is grey.
+
+    Args:
+        image: (H, W) grey levels.
+        layers: title -> map, at any resolution.
+    """
+    figure, axes = _new(_page_height(*image.shape, len(layers)) + 0.25, 1, len(layers))
+    for panel, (title, layer) in zip(axes[0], layers.items()):
+        grey = 255 - cv2.resize(_page_ink(image, image.shape), layer.shape[::-1], interpolation=cv2.INTER_AREA)
+        strength = (layer / max(float(layer.max()), 1e-9)).clip(0, 1)[..., None]
+        picture = (1 - strength) * (128 + grey[..., None] / 2) + strength * np.array([178, 24, 43])
+        panel.imshow((picture // 16 * 16).astype(np.uint8))
+        panel.set_title(title, **LABEL)
+        panel.set_axis_off()
     return figure

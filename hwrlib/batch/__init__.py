@@ -1,4 +1,4 @@
-"""Work in bulk: sweeps of runs, their comparison, very many images read into one table."""
+"""Work in bulk: sweeps of runs, their comparison, very many images or pages read."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from hwrlib.batch.table import read_to_csv
 
 # Imported when they are used: they import torch, which reading a table does not need.
 _LATER = {name: "comparison" for name in ("compare", "compare_lines", "curves", "effects", "frontier")}
-_LATER |= {"read_many": "read", "run_sweep": "sweep"}
+_LATER |= {"read_many": "read", "read_pages": "pages", "run_sweep": "sweep"}
 
 __all__ = ["read_to_csv", *_LATER]
 

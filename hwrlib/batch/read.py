@@ -1,6 +1,7 @@
 """Read very many images: a folder, a pattern, a list of paths or an archive, in several processes, into one table.
 
     python -m hwrlib.batch.read scans/ --out texts.csv --model names --jobs 2
+    python -m hwrlib.batch.read pages/ --out texts --pages alto               # whole pages, a document each
 
 is what `make read` calls. Every process appends what it has read to a part of its own in `<out>.parts/`, a line of JSON
 per image; a job that was killed continues there, with any number of processes. At the end the parts become one table, in the
@@ -85,7 +86,7 @@ def read_many(
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, not {jobs}")
     images = Images(source)
-    _recognizer(model)  # rejected here and not in every process
+    load_recognizer(model)  # rejected here and not in every process
     parts = out.with_name(out.name + ".parts")
     with locked(out, wait=False), with_remedy(out, kept="what was read is kept"):
         parts.mkdir(parents=True, exist_ok=True)
@@ -191,7 +192,7 @@ def _read_shard(images: Images, names: list[str], parts: Path, model: str, threa
     """Read some images and append them to a part of their own; a line of JSON per image."""
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
-    recognizer = _recognizer(model)
+    recognizer = load_recognizer(model)
     remaining = iter(names)
     with open(parts / f"{uuid4().hex}.jsonl", "ab") as part:
         while chunk := list(islice(remaining, CHUNK)):
@@ -201,7 +202,7 @@ def _read_shard(images: Images, names: list[str], parts: Path, model: str, threa
             os.fsync(part.fileno())
 
 
-def _recognizer(model: str) -> Recognizer:
+def load_recognizer(model: str) -> Recognizer:
     if model in SHIPPED:
         return Recognizer.pretrained(model)
     from hwrlib.checkpoint import find_checkpoint  # imports torch
@@ -332,17 +333,28 @@ def main() -> int:
     """Run the command line; returns its exit status: 0 well, 1 some images could not be read, 2 nothing was done."""
     parser = argparse.ArgumentParser(description="Read very many images into one table.")
     parser.add_argument("source", help="a folder, a pattern, an image, a zip or tar archive, or a CSV of paths")
-    parser.add_argument("--out", required=True, help="the table, .csv or .parquet")
-    parser.add_argument("--model", default="names", help="names, lines, a checkpoint or a run (default: %(default)s)")
+    parser.add_argument("--out", required=True, help="the table, .csv or .parquet; with --pages, a folder")
+    parser.add_argument(
+        "--pages", choices=("txt", "alto", "page", "hocr"), help="the images are whole pages; the format to write"
+    )
+    parser.add_argument("--model", help="names, lines, a checkpoint or a run (default: names, for pages lines)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: %(default)s)")
     parser.add_argument("--cluster", default="", metavar="ADDRESS", help="a Dask scheduler, tcp://host:8786")
     options = parser.parse_args()
+    common = dict(jobs=options.jobs, cluster=options.cluster)
     try:
-        report = read_many(options.source, options.out, model=options.model, jobs=options.jobs, cluster=options.cluster)
+        if options.pages:
+            from hwrlib.batch.pages import read_pages
+
+            report = read_pages(options.source, options.out, form=options.pages, model=options.model or "lines", **common)
+            what = f"{report.read:,} pages with {report.lines:,} lines read"
+        else:
+            report = read_many(options.source, options.out, model=options.model or "names", **common)
+            what = f"{report.read:,} lines read"
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{options.out}: {report.read:,} lines read in {report.seconds:,.0f} s; {len(report.failed):,} could not be read")
+    print(f"{options.out}: {what} in {report.seconds:,.0f} s; {len(report.failed):,} could not be read")
     for _, reason in report.failed[:5]:
         print(f"    {reason}", file=sys.stderr)
     return 1 if report.failed else 0

@@ -1,4 +1,4 @@
-// The page's side of PhotoReader (hwrlib.live): a photo is scaled down here and sent; a rectangle around a line has it read.
+// The page's side of PhotoReader (hwrlib.live): a photo is scaled down here and sent; a rectangle around a line has it read, a button the whole page.
 
 const SHOWN_WIDTH = 900; // px, at most, on the page
 
@@ -17,6 +17,7 @@ function render({ model, el }) {
       <input class="hwr-camera" type="file" accept="image/*" capture="environment" hidden>
       <button class="hwr-choose">Choose a photo</button>
       <button class="hwr-take">Take a photo</button>
+      <button class="hwr-page" title="Find and read all lines of the page">Read the page</button>
       <button class="hwr-undo" title="Remove the last mark (Ctrl+Z)">Undo</button>
       <button class="hwr-clear" title="Remove all marks (Delete)">Clear</button>
       <button class="hwr-copy" title="Copy the text">Copy the text</button>
@@ -62,13 +63,14 @@ function render({ model, el }) {
 
   function draw() {
     const { lines = [], error = "", number = 0 } = model.get("shown");
-    say(error || (photo && !lines.length ? "Draw a rectangle around a line of writing." : ""));
+    say(error || (photo && !lines.length ? "Draw a rectangle around a line of writing, or read the whole page." : ""));
     find("lines").replaceChildren(...lines.map(({ text, confidence }) => {
       const item = document.createElement("li"), sure = document.createElement("small");
       sure.textContent = ` ${Math.round(100 * confidence)} % sure`;
       item.append(text || "(nothing)", sure);
       return item;
     }));
+    find("page").disabled = !model.get("picture")?.byteLength;
     find("undo").disabled = find("clear").disabled = find("copy").disabled = !lines.length;
     el.dataset.number = number;
     el.dataset.text = lines.map((line) => line.text).join("\n");
@@ -140,6 +142,7 @@ function render({ model, el }) {
     find(input).addEventListener("change", (event) => { send(event.target.files[0]); event.target.value = ""; });
   }
   for (const action of ["undo", "clear"]) find(action).addEventListener("click", () => model.send({ action }));
+  find("page").addEventListener("click", () => { say("Reading ..."); model.send({ action: "page" }); });
   find("copy").addEventListener("click", () => navigator.clipboard?.writeText(el.dataset.text));
 
   const listeners = { "change:picture": drawPicture, "change:shown": draw };

@@ -1,4 +1,4 @@
-"""A photo on the page: mark a line of writing, and read it."""
+"""A photo in the notebook: mark a line of writing, or find all lines of a page, and read."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from hwrlib.recognizer import Reading, Recognizer
 
 if TYPE_CHECKING:
     from hwrlib.images import ImageLike
+    from hwrlib.pages import Page
 
 MAX_SIDE = 2000  # px; the page scales a larger photo down to this before it sends it
 MIN_SIDE = 4  # px of a mark; less is a click
@@ -35,8 +36,8 @@ class PhotoReader(anywidget.AnyWidget):
     """Reads lines in a photo that is dropped, pasted, chosen or taken with the camera.
 
     The photo is turned as its EXIF data say and scaled down on the page. Every line that is marked with a rectangle is read;
-    an image of a single line is read at once. `photo`, `boxes` and `readings` are for code: `reader.observe(function,
-    "readings")` calls a function at each reading.
+    an image of a single line is read at once, and `read_page` finds and reads all lines of a page. `photo`, `boxes` and
+    `readings` are for code: `reader.observe(function, "readings")` calls a function at each reading.
 
     Args:
         recognizer: by default the shipped `lines`, which read French in mixed case.
@@ -104,6 +105,19 @@ class PhotoReader(anywidget.AnyWidget):
         self._show()
         return reading
 
+    def read_page(self) -> Page:
+        """Find all lines of the photo, mark and read them; marks made before are replaced.
+
+        Raises:
+            ValueError: there is no photo.
+        """
+        if self.photo is None:
+            raise ValueError("there is no photo yet; drop one, or give one to `load`")
+        page = self.recognizer.read_page(self.photo)
+        self.boxes, self.readings = [line.box for line in page.lines], [line.reading for line in page.lines]
+        self._show(" ".join(page.notes))
+        return page
+
     def undo(self) -> None:
         """Remove the last mark."""
         self.boxes, self.readings = self.boxes[:-1], self.readings[:-1]
@@ -129,7 +143,7 @@ class PhotoReader(anywidget.AnyWidget):
             elif content["action"] == "mark":
                 self.mark(content["box"])
             else:
-                {"undo": self.undo, "clear": self.clear}[content["action"]]()
+                {"page": self.read_page, "undo": self.undo, "clear": self.clear}[content["action"]]()
         except ValueError as error:
             self._show(str(error))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hwrlib.images import ImageLike
 
 DOUBTFUL = 0.6  # median of the words' confidences; a page of handwriting that the model can read has more
-TRIED = 4  # lines that are read on the turned page, to find out whether it is upside down
+TRIED = 5  # lines that are read on the turned page, to find out whether it is upside down
 MORE = 0.1  # what a turned page must be surer by
 TURNS = {2: "upside down", 1: "lying on its right side", 3: "lying on its left side"}  # quarter turns that put it right
 
@@ -67,7 +67,7 @@ def _notes(recognizer: Recognizer, page: Page, options: dict) -> list[str]:
         return []
     turned = {turns: _sample(recognizer, np.rot90(page.image, turns), options) for turns in TURNS}
     best = max(turned, key=turned.get)
-    if turned[best] > max(sure, _sample(recognizer, page.image, options)) + MORE:
+    if turned[best] > max(sure + MORE, DOUBTFUL):
         return [f"The page seems to be {TURNS[best]}; turn it and read it again."]
     return [
         f"Half of the words were read with a confidence below {sure:.0%}: this may be print, another language, "

@@ -41,7 +41,7 @@ def score_page(found: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> Score
         row, column = np.unravel_index(matrix.argmax(), matrix.shape)
         total += matrix[row, column]
         matrix[row], matrix[:, column] = -1, -1
-    return _score(total / len(found), float(recall))
+    return _score(float(total) / len(found), float(recall))
 
 
 def mean_score(scores: Sequence[Score]) -> Score:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from hwrlib.checkpoint import load_safely, save_atomically
 from hwrlib.model import has_fast_bf16
@@ -217,74 +218,108 @@ def maps(
     return target, known
 
 
-class Crops(torch.utils.data.IterableDataset):
-    """Endless batches of random pieces; step n is the same whatever was drawn before."""
+def pieces_of(
+    examples: Sequence[Example], first: int, steps: int, batch: int, seed: int
+) -> Iterator[tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Step, ink (N, 1, H, W) in 0 ... 1, target maps and where they are known; a step is the same whatever came before."""
+    odds = np.array([math.sqrt(len(example.lines) + 1) for example in examples])
+    for step in range(first, steps):
+        random = np.random.default_rng([seed, step])
+        chosen = random.choice(len(examples), (batch, 2), p=odds / odds.sum())
+        drawn = [crop([examples[index] for index in pair], random) for pair in chosen]
+        ink, target, known = (torch.from_numpy(np.stack(part)) for part in zip(*drawn))
+        yield step, ink[:, None].float() / 255, target, known
 
-    def __init__(self, examples: Sequence[Example], first: int, steps: int, seed: int):
-        self.examples, self.first, self.steps, self.seed = examples, first, steps, seed
-        self.odds = np.array([math.sqrt(len(example.lines) + 1) for example in examples])
 
-    def __iter__(self):
-        cv2.setNumThreads(1)
-        for step in range(self.first, self.steps):
-            random = np.random.default_rng([self.seed, step])
-            chosen = random.choice(len(self.examples), (BATCH, 2), p=self.odds / self.odds.sum())
-            pieces = [crop([self.examples[index] for index in pair], random) for pair in chosen]
-            ink, target, known = (torch.from_numpy(np.stack(part)) for part in zip(*pieces))
-            yield step, ink[:, None].float() / 255, target, known
+def _averaged(average: torch.Tensor, value: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+    """The moving average of the weights, over few steps at the beginning."""
+    return average + (1 - min(DECAY, (1 + int(count)) / (10 + int(count)))) * (value - average)
 
 
 def train(
-    pages: Sequence[Page], path: Path, *, steps: int, seed: int = 0, rate: float = 2e-3, every: int = 100
+    pages: Sequence[Page],
+    path: str | Path,
+    *,
+    steps: int,
+    batch: int = BATCH,
+    rendered: int = RENDERED,
+    rate: float = 2e-3,
+    seed: int = 0,
+    every: int = 100,
+    on_step: Callable[[int, float], None] = lambda step, value: None,
 ) -> LineNetwork:
-    """Train on pages, and save what resumes at `path` now and then; a training that was killed goes on from there."""
+    """Train the network on pages; a training that was killed goes on from what it saved last.
+
+    Args:
+        pages: with images, baselines and polygons.
+        path: file of the training's state.
+        steps: in all.
+        batch: pieces of pages per step.
+        rendered: registers of rendered handwriting that are learnt beside the pages.
+        rate: the highest learning rate; it rises over a tenth of the steps and falls to zero.
+        seed: of weights and pieces.
+        every: steps between two states that are saved.
+        on_step: called with each step's number and loss.
+    Returns:
+        The network with averaged weights.
+    Raises:
+        WriteError: the disk is full or read-only; the state before is intact.
+    """
+    device, path = torch.device("cuda" if torch.cuda.is_available() else "cpu"), Path(path)
     torch.manual_seed(seed)
-    network = LineNetwork().to(memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
-    )
+    network = LineNetwork().to(device, memory_format=torch.channels_last)
+    average = AveragedModel(network, avg_fn=_averaged, use_buffers=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1, pct_start=0.1)
     first, parts = 0, {"network": network, "average": average, "optimiser": optimiser, "schedule": schedule}
     if path.exists():
-        state = load_safely(path)
+        state = load_safely(path, device=device)
         for name, part in parts.items():
             part.load_state_dict(state[name])
         first = state["step"]
-    rendered = [
-        render_page(seed, columns=1 + seed % 3, rows=6 + seed % 9, skew=seed % 7 - 3) for seed in range(100, 100 + RENDERED)
-    ]
-    examples = [Example.of(page) for page in [*pages, *rendered]]
-    recent: list[float] = []
-    for step, ink, target, known in Crops(examples, first, steps, seed):
-        network.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(ink.device)):
-            predicted = network(ink.contiguous(memory_format=torch.channels_last))
-        value = loss(predicted.float(), target, known)
+    registers = (render_page(k, columns=1 + k % 3, rows=6 + k % 9, skew=k % 7 - 3) for k in range(100, 100 + rendered))
+    examples = [Example.of(page) for page in [*pages, *registers]]
+    network.train()
+    for step, ink, target, known in pieces_of(examples, first, steps, batch, seed):
+        ink = ink.to(device, memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
+            predicted = network(ink)
+        value = loss(predicted.float(), target.to(device), known.to(device))
         optimiser.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         average.update_parameters(network)
-        recent.append(value.item())
         if (step + 1) % every == 0 or step + 1 == steps:
-            print(f"step {step + 1}: loss {np.mean(recent):.3f}", flush=True)
-            recent = []
             save_atomically({"step": step + 1, **{name: part.state_dict() for name, part in parts.items()}}, path)
+        on_step(step + 1, value.item())
     return average.module
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m hwrlib.pages.training", description=__doc__.splitlines()[0])
     parser.add_argument("folder", help="ALTO or PAGE documents with their images")
-    parser.add_argument("--out", required=True, help="file of the training's state")
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--leave-out", type=int, default=0, metavar="K", help="every K-th page is for validation")
+    parser.add_argument("--out", required=True, help="file of the training's state; export it with hwrlib.pages.export")
+    parser.add_argument("--steps", type=int, default=4000, help="default: %(default)s, an hour on one CPU core")
+    parser.add_argument("--leave-out", type=int, default=0, metavar="K", help="every K-th page is kept for validation")
     options = parser.parse_args(arguments)
-    documents = find_documents(options.folder)
-    documents = [path for k, path in enumerate(documents) if not options.leave_out or k % options.leave_out]
-    train([load_page(path)[0] for path in documents], Path(options.out), steps=options.steps)
+    recent: list[float] = []
+
+    def show(step: int, value: float) -> None:
+        recent.append(value)
+        if step % 100 == 0 or step == options.steps:
+            print(f"step {step}: loss {np.mean(recent[-100:]):.3f}", flush=True)
+
+    try:
+        documents = find_documents(options.folder)
+        documents = [path for k, path in enumerate(documents) if not options.leave_out or k % options.leave_out]
+        pages = [load_page(path)[0] for path in documents]
+        train(pages, options.out, steps=options.steps, on_step=show)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -16,7 +16,7 @@ from hwrlib.synthetic.hands import SUPERSAMPLING, Hand, load_alphabets, make_han
 CAPITAL = 25.0  # px, height of a capital
 DISTANCE = 62  # px between two lines
 MARGIN = 110  # px around the writing
-COLUMN = 520  # px
+COLUMN = 420  # px
 UP, DOWN = 1.5, 0.55  # how far a line's outline reaches from its baseline, in heights of a capital
 
 
@@ -38,10 +38,10 @@ def render_page(seed: int = 0, *, columns: int = 2, rows: int = 14, skew: float 
     writers = [_legible(rng, alphabets) for _ in range(hands)]
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), -skew, 1.0)
     strokes, lines = [], []
-    texts = iter(rng.choice(pool.texts, size=2 * columns * rows, p=pool.probabilities).tolist())
+    texts = iter(rng.choice(pool.texts, size=columns * rows, p=pool.probabilities).tolist())
     for column, row in [(0, -2), *np.ndindex(columns, rows)]:
         heading = row < 0
-        text = "LISTE DES ELEVES" if heading else f"{next(texts)} {next(texts)}"
+        text = "ELEVES" if heading else next(texts)
         x = MARGIN + column * COLUMN + rng.normal(0, 4)
         baseline = MARGIN + (row + 2) * DISTANCE + rng.normal(0, 1.5)
         hand = writers[0] if heading else writers[(row + 3 * column) % hands]
@@ -106,5 +106,5 @@ def _photographed(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     angle = rng.uniform(0, 2 * math.pi)
     light = 205 + 22 * (math.cos(angle) * x + math.sin(angle) * y)
     light *= 1 - 0.22 / (1 + np.exp(-(x + 0.6 * y - rng.uniform(0.3, 0.8)) / 0.06))
-    photo = cv2.GaussianBlur(page * light, (0, 0), 0.7) + rng.normal(0, 2.5, page.shape)
+    photo = cv2.GaussianBlur(page * light, (0, 0), 0.7) + rng.normal(0, 1.5, page.shape)
     return photo.clip(0, 255).astype(np.uint8)
