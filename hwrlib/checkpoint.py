@@ -65,7 +65,8 @@ def load_safely(path: str | Path, *, device: str | torch.device = "cpu") -> dict
         raise FileNotFoundError(f"{path}: no such checkpoint; train one with notebook 02, or name another")
     _check_archive(path)
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        device = torch.device(device)  # Accelerate calls the processor of several processes cpu:0, which torch.load rejects
+        content = torch.load(path, map_location="cpu" if device.type == "cpu" else device, weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path}: rejected, because it holds more than tensors and plain values, and loading it could "
@@ -331,14 +332,26 @@ class Checkpointer:
         Raises:
             KeyboardInterrupt: Ctrl-C or a notebook's stop button asked for it; the state is saved.
         """
-        if self.interrupt.requested or time.monotonic() - self.saved_at > self.training.config.checkpoint_minutes * 60:
+        requested = self._is_stop_requested()
+        if requested or time.monotonic() - self.saved_at > self.training.config.checkpoint_minutes * 60:
             self._save_state()
-        self.stop_if_requested()
+        if requested:
+            self._stop()
 
     def stop_if_requested(self) -> None:
         """End a training whose state has just been saved, if an interrupt asked for it."""
-        if self.interrupt.requested:
-            raise KeyboardInterrupt(f"{self.folder}: stopped and saved; continue with resume")
+        if self._is_stop_requested():
+            self._stop()
+
+    def _is_stop_requested(self) -> bool:
+        """Whether an interrupt has reached any process: one that stopped alone would leave the others waiting for it."""
+        accelerator, requested = self.training.accelerator, self.interrupt.requested
+        if accelerator.num_processes == 1:
+            return requested
+        return bool(accelerator.gather(torch.tensor([requested], device=accelerator.device)).any())
+
+    def _stop(self) -> None:
+        raise KeyboardInterrupt(f"{self.folder}: stopped and saved; continue with resume")
 
     def after_epoch(self) -> None:
         """Save the epoch's model and history, the best model if this is it, and the state to resume from."""

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -203,16 +204,19 @@ class BucketSampler(Sampler[list[int]]):
         widths: (len,) px of every line.
         batch_size: lines per batch; the last one may be smaller.
         seed: of the order.
+        processes: that take the batches by turns; the first ones come again at the end, so that all have equally many.
     """
 
-    def __init__(self, widths: np.ndarray, batch_size: int, *, seed: int = 0):
-        self.widths, self.batch_size, self.seed = np.asarray(widths), batch_size, seed
-        self.drop_last = False
+    def __init__(self, widths: np.ndarray, batch_size: int, *, seed: int = 0, processes: int = 1):
+        # Not named `batch_size`: Accelerate would complete the batches by itself, and otherwise in a resumed epoch.
+        self.widths, self.lines_per_batch, self.seed = np.asarray(widths), batch_size, seed
+        self.processes, self.drop_last = processes, False
         self.epoch, self.start = 0, 0
 
     def __len__(self) -> int:
-        """Batches in a whole epoch."""
-        return -(-len(self.widths) // self.batch_size)
+        """Batches in a whole epoch, a multiple of the processes."""
+        batches = -(-len(self.widths) // self.lines_per_batch)
+        return -(-batches // self.processes) * self.processes
 
     # Not named `set_epoch`: Accelerate calls a method of that name with its own count, which a resumed run starts at 0.
     def start_at(self, epoch: int, *, start: int = 0) -> None:
@@ -220,23 +224,29 @@ class BucketSampler(Sampler[list[int]]):
         self.epoch, self.start = epoch, start
 
     def __iter__(self) -> Iterator[list[int]]:
-        random = np.random.default_rng((self.seed, self.epoch))
-        order = random.permutation(len(self.widths))
-        size = self.batch_size * BUCKET_BATCHES
-        batches = []
+        random, count = np.random.default_rng((self.seed, self.epoch)), self.lines_per_batch
+        order, size, batches = random.permutation(len(self.widths)), count * BUCKET_BATCHES, []
         for first in range(0, len(order), size):
             bucket = order[first : first + size]
             bucket = bucket[np.argsort(self.widths[bucket], kind="stable")]
-            batches += [bucket[i : i + self.batch_size].tolist() for i in range(0, len(bucket), self.batch_size)]
+            batches += [bucket[i : i + count].tolist() for i in range(0, len(bucket), count)]
         random.shuffle(batches)
+        batches = list(islice(cycle(batches), len(self)))
         yield from batches[self.start :]
 
 
 def train_loader(
-    dataset: LineDataset | JoinedLines, charset: Charset, *, batch_size: int, seed: int = 0, workers: int = 0
+    dataset: LineDataset | JoinedLines,
+    charset: Charset,
+    *,
+    batch_size: int,
+    seed: int = 0,
+    workers: int = 0,
+    processes: int = 1,
 ) -> DataLoader:
     """Shuffled batches of lines of similar width; `loader.batch_sampler.start_at` chooses the order."""
-    return _loader(dataset, charset, BucketSampler(dataset.widths, batch_size, seed=seed), workers)
+    sampler = BucketSampler(dataset.widths, batch_size, seed=seed, processes=processes)
+    return _loader(dataset, charset, sampler, workers)
 
 
 def eval_loader(dataset: LineDataset, charset: Charset, *, batch_size: int = 64, workers: int = 0) -> DataLoader:

@@ -2,14 +2,18 @@
 
 import signal
 import threading
+import time
+
+SAME = 0.5  # seconds within which two interrupts are one
 
 
 class InterruptLater:
     """While this context is active, an interrupt (Ctrl-C, a notebook's stop button) only sets `requested`; a second one
-    ends the work at once."""
+    ends the work at once. A launcher may hand on what the terminal has sent already: that is the same one."""
 
     def __init__(self):
         self.requested = False
+        self.since = 0.0  # when it was requested
 
     def __enter__(self) -> "InterruptLater":
         self.in_main_thread = threading.current_thread() is threading.main_thread()  # no other thread receives signals
@@ -22,7 +26,9 @@ class InterruptLater:
             signal.signal(signal.SIGINT, self.before)
 
     def _note(self, *_: object) -> None:
+        if self.requested and time.monotonic() - self.since < SAME:
+            return
         if self.requested:
             raise KeyboardInterrupt
-        self.requested = True
+        self.requested, self.since = True, time.monotonic()
         print("stopping after this step; interrupt again to stop at once, without saving", flush=True)

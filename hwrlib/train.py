@@ -191,7 +191,8 @@ def fit(
         checkpointer = Checkpointer(training, folder)
         if resume:
             checkpointer.restore()
-        loader = train_loader(lines, charset, batch_size=config.batch_size, seed=config.seed, workers=config.workers)
+        options = dict(batch_size=config.batch_size, seed=config.seed, workers=config.workers)
+        loader = train_loader(lines, charset, processes=training.accelerator.num_processes, **options)
         validation_loader = eval_loader(validation_set, charset, workers=config.workers)
         with with_remedy(folder, kept="the last saved checkpoint is intact"), checkpointer:
             _run_epochs(training, checkpointer, loader, validation_loader, on_epoch, on_step)

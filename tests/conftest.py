@@ -2,6 +2,7 @@
 
 import csv
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -128,3 +129,31 @@ def run(tiny, tmp_path_factory) -> Run:
 def recognizer(run) -> Recognizer:
     """The best model of that training."""
     return Recognizer.from_checkpoint(run.folder / "best_model.pth", device="cpu")
+
+
+@pytest.fixture
+def launch(tmp_path) -> Callable[..., tuple[int, str]]:
+    """Run a program in two processes with `accelerate launch`, on the CPU; returns the exit status and what was printed."""
+
+    def run_program(program: str, *arguments: object) -> tuple[int, str]:
+        (tmp_path / "program.py").write_text(program)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        options = "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no".split()
+        command = [sys.executable, "-m", "accelerate.commands.launch", *options, "--main_process_port", port]
+        launcher = subprocess.Popen(
+            [*map(str, [*command, tmp_path / "program.py", *arguments])],
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            messages, _ = launcher.communicate(timeout=300)
+        finally:
+            launcher.terminate()  # it ends its processes, too
+            launcher.wait()
+        return launcher.returncode, messages
+
+    return run_program

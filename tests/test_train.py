@@ -4,9 +4,6 @@ import itertools
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -445,47 +442,14 @@ with open(f"{sys.argv[2]}/process_{accelerator.process_index}.json", "w") as fil
 """
 
 
-def test_two_processes_make_one_training(tiny, tmp_path, write_split):
+def test_two_processes_make_one_training(tiny, tmp_path, write_split, launch):
     folder = tmp_path / "fresh"  # a set without a cache: both processes come to build it
     for split, count in (("train", 40), ("validation", 4)):
         write_split(folder, split, ["LEA", "NOEL"] * (count // 2))
     config = tiny(data=str(folder), batch_size=8, epochs=2, augment=0.5)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.as_dict()), encoding="utf-8")
-    (tmp_path / "program.py").write_text(PROGRAM)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    launcher = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "accelerate.commands.launch",
-            "--multi_gpu",
-            "--num_processes",
-            "2",
-            "--num_machines",
-            "1",
-            "--mixed_precision",
-            "no",
-            "--dynamo_backend",
-            "no",
-            "--main_process_port",
-            str(port),
-            str(tmp_path / "program.py"),
-            str(tmp_path / "config.yaml"),
-            str(tmp_path / "run"),
-        ],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        messages, _ = launcher.communicate(timeout=300)
-    finally:
-        launcher.terminate()  # it ends its processes, too
-        launcher.wait()
-    assert launcher.returncode == 0, messages[-3000:]
+    status, messages = launch(PROGRAM, tmp_path / "config.yaml", tmp_path / "run")
+    assert status == 0, messages[-3000:]
     first, second = (json.loads((tmp_path / f"run/process_{index}.json").read_text()) for index in (0, 1))
     assert first["processes"] == second["processes"] == 2
     assert first["weights"] == second["weights"]  # the gradients were averaged

@@ -50,7 +50,9 @@ def test_an_interrupted_training_is_saved_and_ends_the_same(tiny, tmp_path, monk
 def test_a_second_interrupt_ends_the_work_at_once():
     with pytest.raises(KeyboardInterrupt), InterruptLater() as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)  # the same one, which a launcher has handed on
         assert interrupt.requested
+        interrupt.since -= 1  # a second later
         os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

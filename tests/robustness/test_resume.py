@@ -219,3 +219,54 @@ def test_a_damaged_state_is_rejected_and_named(tiny, tmp_path):
     (tmp_path / "resume.pth").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(ValueError, match="resume.pth: damaged or cut short"):
         fit(tiny(epochs=1), tmp_path, resume=True)
+
+
+# Several processes: what happens in one of them after so many batches ---------------------------------------------------
+
+DISTURBED = """
+import os, signal, sys
+from hwrlib.config import TrainConfig
+from hwrlib.train import fit
+
+config, folder, disturbance, batches = *sys.argv[1:4], int(sys.argv[4])
+
+def disturb(training):
+    if training.accelerator.process_index == 1 and len(training.losses) == batches:
+        os.kill(os.getpid(), getattr(signal, disturbance))
+
+fit(TrainConfig.from_yaml(config), folder, resume=True, on_step=disturb)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_two_processes_killed_and_interrupted_end_as_two_undisturbed_ones(config, tmp_path, launch):
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(config.as_dict()), encoding="utf-8")
+    status, messages = launch(DISTURBED, file, tmp_path / "calm", "SIGKILL", -1)
+    assert status == 0, messages[-3000:]
+    # 6 batches per process and epoch; an interrupt waits for the end of the next update, two batches later.
+    for disturbance, batches, saved in (("SIGKILL", 2, 2), ("SIGINT", 8, 10)):
+        status, messages = launch(DISTURBED, file, tmp_path / "disturbed", disturbance, batches)
+        assert status != 0 and len(load_safely(tmp_path / "disturbed/resume.pth")["losses"]) == saved, messages[-3000:]
+    status, messages = launch(DISTURBED, file, tmp_path / "disturbed", "SIGKILL", -1)
+    assert status == 0, messages[-3000:]
+    assert_same_end(tmp_path / "calm", tmp_path / "disturbed", epochs=2)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one_with_twice_the_batch(tiny, tmp_path, launch):
+    losses = {}
+    file = tmp_path / "config.yaml"
+    for name, size in (("two", 4), ("one", 8)):
+        config = tiny(epochs=6, batch_size=size, learning_rate=0.01, language_order=0)
+        file.write_text(yaml.safe_dump(config.as_dict()), encoding="utf-8")
+        if name == "two":
+            status, messages = launch(DISTURBED, file, tmp_path / name, "SIGKILL", -1)
+            assert status == 0, messages[-3000:]
+        else:
+            fit(config, tmp_path / name)
+        losses[name] = pd.read_csv(tmp_path / name / "history.csv")["validation_loss"]
+    assert len(losses["two"]) == len(losses["one"]) == 6
+    # Lines are shared out otherwise, so the curves agree within what another seed changes.
+    assert (losses["two"] / losses["one"]).iloc[1:].between(0.7, 1.4).all(), pd.DataFrame(losses)
