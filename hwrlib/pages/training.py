@@ -10,11 +10,14 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch.optim.swa_utils import AveragedModel
 
 from hwrlib.checkpoint import load_safely, save_atomically
@@ -29,6 +32,12 @@ from hwrlib.synthetic.pages import render_page
 CROP = 512  # px, the side of what the network sees at a step
 BATCH = 8
 COLUMNS = 0.15  # of the pieces are two beside each other
+PRINTED = 0.3  # of the pieces get print
+WORDS = (
+    "le la les de du des et un une dans pour par sur Nom Prénom Adresse Date Ville Paris République Française Tribunal "
+    "Archives Nationales conditions participation Signature Monsieur Madame Registre Département Mairie numéro page acte "
+    "1914 1918 2024 12 75 I. II. N° (a) : , . - art. timbre payé francs enregistré LISTE ÉTAT CIVIL TESTAMENT"
+).split()
 RENDERED = 12  # pages of rendered handwriting among the real ones
 DECAY = 0.998  # of the moving average of the weights, once it has begun
 EXTENT = 75  # percentile of how far an outline reaches from its baseline: single loops of neighbours do not count
@@ -67,6 +76,8 @@ def crop(examples: Sequence[Example], random: np.random.Generator) -> tuple[np.n
     first = piece(examples[0], random)
     if random.random() < COLUMNS:
         first = beside(first, piece(examples[1], random), random)
+    if random.random() < PRINTED:
+        first = Example(with_print(first, random), first.lines, first.unknown)
     ink = page_ink(photographed(first.grey, random))
     if random.random() < 0.1:
         ink = (ink * random.uniform(0.4, 1)).astype(np.uint8)
@@ -98,6 +109,44 @@ def beside(left: Example, right: Example, random: np.random.Generator) -> Exampl
             if len(kept) > above:
                 lines.append((kept, above, below))
     return Example(grey.astype(np.uint8), lines, left.unknown + right.unknown)
+
+
+def with_print(example: Example, random: np.random.Generator) -> np.ndarray:
+    """The piece with some lines of print where it is free: forms have print, which is not to be found."""
+    grey = example.grey.copy()
+    font = ImageFont.truetype(random.choice(_fonts()), int(random.integers(9, 30)))
+    ink = float(random.uniform(0.05, 0.5))
+    x, y = random.uniform(-100, CROP / 2), random.uniform(0, CROP)
+    for _ in range(int(random.integers(1, 5))):
+        words = " ".join(random.choice(WORDS, int(random.integers(2, 16))))
+        left, top, right, bottom = font.getbbox(words)
+        height, width = bottom - top + 4, right - left + 4
+        picture = Image.new("L", (width, height))
+        ImageDraw.Draw(picture).text((2 - left, 2 - top), words, 255, font)
+        _lay(grey, np.asarray(picture), int(x), int(y), ink, example.lines)
+        y += 1.25 * height
+    return grey
+
+
+def _lay(grey: np.ndarray, picture: np.ndarray, x: int, y: int, ink: float, lines: list) -> None:
+    """Print a picture, unless a line of writing is there."""
+    y0, y1, x0, x1 = max(y, 0), min(y + len(picture), CROP), max(x, 0), min(x + picture.shape[1], CROP)
+    if y1 <= y0 or x1 <= x0:
+        return
+    for baseline, above, below in lines:
+        among = baseline[(baseline[:, 0] > x0) & (baseline[:, 0] < x1)]
+        if len(among) and among[:, 1].min() - above < y1 and among[:, 1].max() + below > y0:
+            return
+    part = picture[y0 - y : y1 - y, x0 - x : x1 - x] / 255
+    grey[y0:y1, x0:x1] = grey[y0:y1, x0:x1] * (1 - (1 - ink) * part)
+
+
+@cache
+def _fonts() -> list[str]:
+    """Files of printed fonts, which come with matplotlib."""
+    names = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral", "STIXGeneralItalic", "cmr10")
+    files = (Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf" for name in names)
+    return [str(path) for path in files if path.is_file()]
 
 
 class Warp:

@@ -1,4 +1,4 @@
-"""Jobs that are killed at random moments and restarted until they finish: preparing, caching, training, reading.
+"""Jobs that are killed at random moments and restarted until they finish: preparing, caching, training, reading, sweeps.
 
 Each job runs in its own process, forked from a server that has imported everything already, so a kill hits the work and
 not the imports.
@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from hwrlib import recognizer as recognizer_module
+from hwrlib.batch import pages, read, sweep
 from hwrlib.checkpoint import load_safely
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
@@ -56,11 +57,33 @@ def read_job(checkpoint: Path, folder: Path, table: Path) -> None:
     assert recognizer.read_to_csv(find_images(folder), table, batch_size=4) == []
 
 
+def bulk_job(checkpoint: Path, folder: Path, table: Path) -> None:
+    """Read a folder in bulk."""
+    torch.set_num_threads(1)
+    read.CHUNK = 4
+    assert read.read_many(folder, table, model=str(checkpoint)).failed == []
+
+
+def pages_job(checkpoint: Path, folder: Path, out: Path) -> None:
+    """Read a folder of pages, each into a document."""
+    torch.set_num_threads(1)
+    assert pages.read_pages(folder, out, form="alto", model=str(checkpoint)).failed == []
+
+
+def sweep_job(path: Path, out: Path) -> None:
+    """Run a sweep, whose notebooks only train; they run here, as a kernel takes seconds to start."""
+    torch.set_num_threads(1)
+    sweep.execute = lambda notebook, values, run_dir, recipe: fit(TrainConfig.from_yaml(recipe), run_dir, resume=True)
+    assert not any(outcome.error for outcome in sweep.run_sweep(path, out, report=lambda line: None))
+
+
 def processes() -> multiprocessing.context.BaseContext:
     """The context in which jobs are started."""
     context = multiprocessing.get_context("forkserver")
     # Installed modules only: the server does not know the path of this one, and ignores what it cannot import.
-    context.set_forkserver_preload(["pytest", "hwrlib.sources", "hwrlib.recognizer", "hwrlib.train"])
+    context.set_forkserver_preload(
+        ["pytest", "hwrlib.sources", "hwrlib.recognizer", "hwrlib.train", "hwrlib.batch.pages", "hwrlib.batch.sweep"]
+    )
     return context
 
 

@@ -4,19 +4,35 @@ import os
 import shutil
 import sys
 
+import cv2
 import numpy as np
+import pandas as pd
 import pytest
-from kills import cache_job, duration, killed_and_restarted, prepare_job, read_job, replace_job, train_job
+import yaml
+from kills import (
+    bulk_job,
+    cache_job,
+    duration,
+    killed_and_restarted,
+    pages_job,
+    prepare_job,
+    read_job,
+    replace_job,
+    sweep_job,
+    train_job,
+)
 from test_resume import assert_same_end
 
 from hwrlib import Recognizer
 from hwrlib.checkpoint import load_model
 from hwrlib.data import LineDataset
 from hwrlib.images import Normalisation
+from hwrlib.synthetic.pages import render_page
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs processes that are forked")
 
 KILLS = int(os.environ.get("KILLS", 8))  # of each job; `make soak` uses more
+BATCH_KILLS = max(KILLS, 25)  # of the jobs that run longest: bulk reading and sweeps
 
 
 def contents(folder) -> dict[str, bytes]:
@@ -121,6 +137,50 @@ def test_reading_a_folder(run, drawn_set, tmp_path, monkeypatch):
     done = killed_and_restarted(read_job, (*arguments, table), kills=KILLS, seconds=seconds, seed=4, undo=table.unlink)
     print(f"\nreading: {done} kills survived")
     assert table.read_bytes() == (tmp_path / "undisturbed.csv").read_bytes()
+
+
+def test_reading_in_bulk(run, drawn_set, tmp_path):
+    arguments = (run.folder / "best_model.pth", drawn_set / "train")
+    seconds = duration(bulk_job, (*arguments, tmp_path / "undisturbed.csv"))
+    table = tmp_path / "table.csv"
+    done = killed_and_restarted(bulk_job, (*arguments, table), kills=BATCH_KILLS, seconds=seconds, seed=6, undo=table.unlink)
+    print(f"\nbulk: {done} kills survived")
+    assert table.read_bytes() == (tmp_path / "undisturbed.csv").read_bytes()
+    assert not table.with_name("table.csv.parts").exists()
+
+
+def test_reading_pages(run, tmp_path):
+    (tmp_path / "scans").mkdir()
+    for number in range(4):
+        page = render_page(number, columns=1, rows=2)
+        cv2.imwrite(str(tmp_path / "scans" / page.name), page.image)
+    arguments, out = (run.folder / "best_model.pth", tmp_path / "scans"), tmp_path / "out"
+    seconds = duration(pages_job, (*arguments, tmp_path / "undisturbed"))
+    done = killed_and_restarted(
+        pages_job, (*arguments, out), kills=KILLS, seconds=seconds, seed=7, undo=lambda: shutil.rmtree(out)
+    )
+    print(f"\npages: {done} kills survived")
+    documents = {path.name: path.read_bytes() for path in out.glob("*.xml")}
+    assert documents == {path.name: path.read_bytes() for path in (tmp_path / "undisturbed").glob("*.xml")}
+    assert len(documents) == 4
+
+
+def test_sweeping(tiny, tmp_path):
+    fixed = tiny(epochs=1, train_limit=24, language_order=0, checkpoint_minutes=1e-9).changed()
+    fixed.pop("seed", None)
+    path, out = tmp_path / "sweep.yaml", tmp_path / "out"
+    path.write_text(yaml.safe_dump({"notebooks": ["02_training"], "fixed": fixed, "grid": {"seed": [1, 2, 3]}}))
+    seconds = duration(sweep_job, (path, tmp_path / "undisturbed"))
+
+    def undo():
+        shutil.rmtree(out)
+
+    done = killed_and_restarted(sweep_job, (path, out), kills=BATCH_KILLS, seconds=seconds, seed=8, undo=undo)
+    print(f"\nsweep: {done} kills survived")
+    calm, disturbed = (
+        pd.read_csv(folder / "sweep.csv").drop(columns="seconds") for folder in (tmp_path / "undisturbed", out)
+    )
+    pd.testing.assert_frame_equal(calm, disturbed)
 
 
 @pytest.mark.parametrize("left", range(0, 90, 7))
