@@ -13,6 +13,7 @@ import pytest
 
 from hwrlib import ROOT
 from hwrlib.synthetic import generate
+from hwrlib.synthetic.pages import render_page
 from hwrlib.weights import SHIPPED
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,7 +29,8 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def scans(tmp_path) -> Path:
-    """A folder with `scan.png` and `scans/`, rendered handwriting of the kind that the quick start reads."""
+    """A folder with `scan.png`, `scans/` and `letter.jpg`, rendered handwriting where the quick start looks for it."""
+    cv2.imwrite(str(tmp_path / "letter.jpg"), render_page(0, columns=1, rows=2).image)
     generate(tmp_path / "set", train=1, validation=1, test=3, seed=1)
     images = sorted((tmp_path / "set" / "test").iterdir())
     cv2.imwrite(str(tmp_path / "scan.png"), cv2.imread(str(images[0])))

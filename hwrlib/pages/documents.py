@@ -9,10 +9,11 @@ import numpy as np
 
 from hwrlib.images import to_grey
 from hwrlib.pages.alto import from_alto
-from hwrlib.pages.page import Page
+from hwrlib.pages.page import Line, Page
 from hwrlib.pages.pagexml import from_pagexml
 from hwrlib.pages.xml import MAX_LINES, DocumentError, find_image, local, parse
 
+ENOUGH = 1_000  # points of a baseline or an outline
 ASPECT = 0.02  # how much the document's and the image's proportions may differ
 
 
@@ -53,16 +54,23 @@ def load_page(path: str | Path) -> tuple[Page, list[str]]:
     return Page(width, height, lines, name=image.name, image=grey), faults
 
 
-def _fitted(line, width: int, height: int):
+def _fitted(line: Line, width: int, height: int) -> tuple[Line, str | None]:
     """The line with its points inside the image, or why that cannot be."""
     limit = np.array([width, height])
     left, top, right, bottom = line.box
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
         return line, "its outline lies outside the image"
-    line = replace(line, baseline=line.baseline.clip(0, limit), polygon=line.polygon.clip(0, limit))
+    line = replace(line, baseline=_few(line.baseline).clip(0, limit), polygon=_few(line.polygon).clip(0, limit))
     if np.hypot(*np.ptp(line.baseline, axis=0)) < 2 or min(np.ptp(line.polygon, axis=0)) < 2:
         return line, "has no extent"
     return line, None
+
+
+def _few(points: np.ndarray) -> np.ndarray:
+    """No more points than a line needs; the time to cut it out grows with their number."""
+    if len(points) <= ENOUGH:
+        return points
+    return points[np.linspace(0, len(points) - 1, ENOUGH).astype(int)]
 
 
 def find_documents(folder: str | Path) -> list[Path]:

@@ -41,12 +41,15 @@ from hwrlib.language import CharacterModel, Decoder, Lexicon, Mixture, Words
 from hwrlib.language.fitting import read_texts
 from hwrlib.onnx.export import to_onnx
 from hwrlib.onnx.runtime import OnnxModel
+from hwrlib.pages import load_page
+from hwrlib.pages.cut import cut_line
 from hwrlib.sources import prepare_layout
+from hwrlib.synthetic.pages import render_page
 
 LETTERS = Charset(" AB")
 FRAMES = np.log(np.random.default_rng(0).dirichlet([0.4] * len(LETTERS), size=(12, 2)))  # (T, N, C)
 NAMES = {"set.zip", "image.jpg", "decisions.csv", "texts.csv", "recipe.yaml"}
-NAMES |= {"model.pth", "model.lm", "model.arpa", "model.onnx", "intact.onnx"}
+NAMES |= {"model.pth", "model.lm", "model.arpa", "model.onnx", "intact.onnx", "page.xml", "page.png"}
 RECIPES = sorted(Path(__file__).parents[2].glob("notebooks/params/*.yaml"))
 FOLDER = Path(tempfile.mkdtemp(prefix="hwrlib-fuzz-"))
 SIZES = Normalisation()
@@ -133,6 +136,21 @@ def read_exif(data: bytes) -> None:
         raise ValueError("no orientation in it")
 
 
+def read_document(data: bytes) -> None:
+    """A transcribed page, all lines of which are cut out."""
+    (FOLDER / "page.xml").write_bytes(data)
+    page, _ = load_page(FOLDER / "page.xml")
+    assert all(0 < cut_line(page.image, line).image.size < 1e7 for line in page.lines)
+
+
+def documents() -> list[bytes]:
+    """A page in both formats, whose image stays beside the damaged ones."""
+    page = render_page(0, columns=1, rows=2)
+    page.name = "page.png"
+    (FOLDER / page.name).write_bytes(encoded(page.image[::4, ::4]))
+    return [page.to_alto().encode(), page.to_pagexml().encode()]
+
+
 def an_exif_block() -> bytes:
     """With a tag of every type that cameras write."""
     exif = Image.Exif()
@@ -180,6 +198,7 @@ READERS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {  # with inta
     "recipe": (read_recipe, [b"epochs: 4\naugment: 0.5\n", *(path.read_bytes() for path in RECIPES)]),
     "exif": (read_exif, [an_exif_block()]),
     "onnx": (read_onnx, [an_onnx_model()]),
+    "document": (read_document, documents()),
     "metadata": (read_metadata, [onnx.load(FOLDER / "intact.onnx").metadata_props[0].value.encode()]),
     "checkpoint": (read_checkpoint, [good_checkpoint(FOLDER / "model.pth").read_bytes()]),
 }
