@@ -1,5 +1,6 @@
 """Finding and reading the lines of pages: against transcriptions, against the classical method, and on degraded copies."""
 
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -118,11 +119,9 @@ def _cost(pages: list[Page], weights: str) -> dict[str, float]:
         recognizer.read_page(page.image, lines=lines)
         read.append(time.perf_counter() - began)
     longest = pages[int(np.argmax([len(page.lines) for page in pages]))]
-    path = Path("runs") / "bench_page.png"
-    path.parent.mkdir(exist_ok=True)
-    cv2.imwrite(str(path), longest.image)
-    _, memory = in_fresh_python(READ, path, weights)
-    path.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        cv2.imwrite(f"{folder}/page.png", longest.image)
+        _, memory = in_fresh_python(READ, f"{folder}/page.png", weights)
     return {
         "seconds per page, finding: median": float(np.median(find)),
         "seconds per page, finding and reading: median": float(np.median(read)),

@@ -24,6 +24,7 @@ from hwrlib.recognizer import Reading
 
 DPI = 110
 PAGE, GAP, TEXT = 880, 14, 18  # px: width of a page, space between two images, height of a line of text
+SHOWN = 800  # px, the longer side of a whole page in a figure
 CORRECT, WRONG, QUIET = "#1b7837", "#b2182b", "#666666"
 SIGNS = {"equal": " ", "substitute": "×", "delete": "-", "insert": "+"}
 LABEL = {"fontsize": 9, "parse_math": False}  # how a text of the data is written
@@ -548,29 +549,30 @@ def weights(curve: pd.DataFrame, *, chosen: float) -> Figure:
 
 def _show_page(axes: Axes, grey: np.ndarray, *, faint: float = 1.0) -> None:
     """A page (H, W) in px of its own, its ink on white; `faint` below 1 fades it."""
-    ink = _page_ink(grey, grey.shape).astype(float)
-    levels = 255 - faint * ink
-    axes.imshow(levels.astype(np.uint8), cmap="gray", vmin=0, vmax=255, extent=(0, grey.shape[1], grey.shape[0], 0))
+    levels = (255 - faint * _page_ink(grey)).astype(np.uint8)
+    box = (0, grey.shape[1], grey.shape[0], 0)
+    axes.imshow(levels, cmap="gray", vmin=0, vmax=255, extent=box, interpolation="nearest")
     axes.set_axis_off()
 
 
-def _page_ink(grey: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The ink of a page, about as large as shown, in eight levels and without noise, which keeps the picture small."""
-    scale = min(1000 / max(size), 1)
-    ink = page_ink(cv2.resize(grey, (round(size[1] * scale), round(size[0] * scale)), interpolation=cv2.INTER_AREA))
-    return np.where(ink > 40, (ink // 32 * 36).clip(0, 255), 0).astype(np.uint8)
+def _page_ink(grey: np.ndarray) -> np.ndarray:
+    """The ink of a page in four levels and without noise, which keeps the picture small."""
+    scale = min(SHOWN / max(grey.shape), 1)
+    ink = page_ink(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    return (ink // 52 * 63).clip(0, 255).astype(np.uint8)
 
 
 def page(page: Page, *, text: bool = True) -> Figure:
     """A page with the outline and the number of every line in reading order, and what was read over the faded ink."""
-    figure, axes = _new(_page_height(page.height, page.width, 1))
+    width = min(PAGE, SHOWN * page.width / page.height) / DPI
+    figure, axes = _new(width * page.height / page.width, width=width)
     _show_page(axes[0, 0], page.image, faint=0.45 if text else 1.0)
     for number, line in enumerate(page.lines, start=1):
         axes[0, 0].plot(*np.concatenate([line.polygon, line.polygon[:1]]).T, color="#1f6fb5", linewidth=0.7)
         left = line.baseline[0]
         axes[0, 0].annotate(str(number), left, (-4, 0), ha="right", color=QUIET, **{**NOTE, "fontsize": 7})
         if text:
-            _write_along(axes[0, 0], line, page.width)
+            _write_along(axes[0, 0], line, width * 72 / page.width)
     return figure
 
 
@@ -579,14 +581,14 @@ def _page_height(height: int, width: int, columns: int) -> float:
     return height / width * PAGE / DPI / columns
 
 
-def _write_along(axes: Axes, line: Line, width: int) -> None:
-    """The text of a line on its baseline, as long as the line."""
+def _write_along(axes: Axes, line: Line, points: float) -> None:
+    """The text of a line under its baseline, not longer than the line; a px of the page has so many points in the figure."""
     (x, y), end = line.baseline[0], line.baseline[-1]
-    length = float(np.hypot(*(end - line.baseline[0]))) / width * PAGE / DPI * 72  # points
+    length = float(np.hypot(*(end - line.baseline[0]))) * points
     natural = TextPath((0, 0), line.text.replace("$", "S") or " ", size=10).get_extents().width
-    size = float(np.clip(10 * length / max(natural, 1.0), 4, 24))
+    size = float(np.clip(10 * length / max(natural, 1.0), 4, 9))
     angle = np.degrees(np.arctan2(y - end[1], end[0] - x))
-    options = {**LABEL, "fontsize": size, "color": WRONG, "rotation": angle, "rotation_mode": "anchor"}
+    options = {**LABEL, "fontsize": size, "color": WRONG, "rotation": angle, "rotation_mode": "anchor", "va": "top"}
     axes.text(x, y, line.text, **options)
 
 
@@ -630,7 +632,7 @@ def maps(image: np.ndarray, layers: dict[str, np.ndarray]) -> Figure:
     """
     figure, axes = _new(_page_height(*image.shape, len(layers)) + 0.25, 1, len(layers))
     for panel, (title, layer) in zip(axes[0], layers.items()):
-        grey = 255 - cv2.resize(_page_ink(image, image.shape), layer.shape[::-1], interpolation=cv2.INTER_AREA)
+        grey = 255 - cv2.resize(_page_ink(image), layer.shape[::-1], interpolation=cv2.INTER_AREA)
         strength = (layer / max(float(layer.max()), 1e-9)).clip(0, 1)[..., None]
         picture = (1 - strength) * (128 + grey[..., None] / 2) + strength * np.array([178, 24, 43])
         panel.imshow((picture // 16 * 16).astype(np.uint8))

@@ -2,6 +2,7 @@
 
 import time
 
+import cv2
 import pytest
 import yaml
 
@@ -10,9 +11,11 @@ from benchmarks.__main__ import show
 from benchmarks.accuracy import time_to_accuracy
 from benchmarks.language import language_cost
 from benchmarks.measure import alternate, describe_machine, in_fresh_python, machine_limits, percentile
+from benchmarks.pages import DEGRADED, page_figures
 from benchmarks.reading import reading_throughput
 from benchmarks.scale import scale
 from benchmarks.training import FLOPS, training_throughput, utilisation
+from hwrlib.synthetic.pages import render_page
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +142,15 @@ def test_the_cost_of_a_language_is_measured(drawn_set):
     assert set(rates) == set(decoding) == {"greedy", "with the language"} and min(*rates.values(), *decoding.values()) > 0
     ratio = result["time with the language / greedy"]
     assert ratio == pytest.approx(rates["greedy"] / rates["with the language"])
+
+
+def test_pages_are_scored_against_their_transcription_and_their_copies(tmp_path):
+    page = render_page(0, columns=1, rows=3)
+    page.name = "register_0.png"
+    cv2.imwrite(str(tmp_path / page.name), page.image)
+    page.save(tmp_path / "register_0.alto.xml")
+    figures = page_figures(tmp_path, "names")
+    of_kind = figures["register, 1 pages"]
+    assert of_kind["network: f"] > 0.9 and of_kind["CER, lines found"] < 0.2
+    assert all(of_kind[f"network, F on copies: {name}"] > 0.8 for name in DEGRADED)  # their baselines are moved as they are
+    assert figures["seconds per page, finding and reading: longest"] > 0

@@ -18,9 +18,11 @@ from hwrlib.live import Collector, PhotoReader, WritingPad, choose_prompts
 from hwrlib.live.pad import FALLBACK, frames_of
 from hwrlib.live.prompts import letter_counts
 from hwrlib.live.watch import Snapshot, Watch, spread_out
+from hwrlib.metrics import cer
 from hwrlib.recognizer import Recognizer
 from hwrlib.synthetic.forms import Line
 from hwrlib.synthetic.hands import load_alphabets, make_hand, pen_strokes
+from hwrlib.synthetic.pages import render_page
 from hwrlib.train import fit
 
 LINE = Line("", x=40, baseline=110, height=70, pitch=75)
@@ -305,6 +307,19 @@ def test_what_is_wrong_with_a_photo_or_a_mark_is_said_on_the_page(names, page, c
     shown = sent(reader, **content)
     assert message in shown["error"] and shown["lines"][0]["text"] == "EMMA" and reader.photo.shape == page[0].shape
     assert sent(reader, action="undo")["error"] == ""
+
+
+def test_a_whole_page_is_found_and_read(names):
+    register, reader = render_page(0, columns=2, rows=3), PhotoReader(names)
+    with pytest.raises(ValueError, match="no photo"):
+        reader.read_page()
+    reader.load(register.image)
+    assert sent(reader, action="page")["error"] == ""
+    assert (
+        len(reader.boxes) == len(register.lines) and cer([reader.text], ["\n".join(x.text for x in register.lines)]) < 0.15
+    )
+    reader.load(np.full((900, 700), 230, np.uint8))
+    assert "No line of writing" in sent(reader, action="page")["error"] and not reader.boxes
 
 
 def test_of_an_animation_the_first_picture_is_read(names, page):

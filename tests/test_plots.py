@@ -13,6 +13,7 @@ from PIL import Image
 
 from hwrlib import diagnosis, plots
 from hwrlib.recognizer import Character, Reading
+from hwrlib.synthetic.pages import render_page
 
 LARGEST = 120_000  # bytes of a figure's PNG
 STRIDE = 4
@@ -77,6 +78,7 @@ def every_figure(lines: list[np.ndarray], history: pd.DataFrame) -> dict[str, Fi
     table = pd.DataFrame(
         {"rate": [0.02, 0.05], "low": [0.01, 0.03], "high": [0.03, 0.08], "lines": [1200, 40]}, index=["short", "long"]
     )
+    register = render_page(0)
     return {
         "sheet": plots.sheet([line / 255 for line in lines], names),
         "stages": plots.stages(lines[:5], ["grey", "ink", "alone", "cropped", "scaled"]),
@@ -95,6 +97,12 @@ def every_figure(lines: list[np.ndarray], history: pd.DataFrame) -> dict[str, Fi
         "reliability": plots.reliability({"greedy": (confidences, ~correct), "language": (confidences, correct)}),
         "beams": plots.beams(BEAMS, lines[0], stride=STRIDE, ranks=3),
         "weights": plots.weights(pd.DataFrame({"cer": [0.1, 0.05], "exact": [0.5, 0.7]}, index=[0.0, 0.4]), chosen=0.4),
+        "page": plots.page(register),
+        "baselines": plots.baselines(
+            register.image, [line.baseline for line in register.lines], [register.lines[0].baseline]
+        ),
+        "profile": plots.profile(register.image, register.image.mean(axis=1) / 255, [100.0]),
+        "maps": plots.maps(register.image, {"ones": np.ones((9, 9)), "zeros": np.zeros((300, 200))}),
         "trellis": plots.trellis(alpha(64, 13), "LAMBER", np.resize(lines[0], (40, 256)), stride=STRIDE),
         "spans": plots.spans(lines[1], reading, "LÉO"),
         "ctc_frames": plots.ctc_frames(
@@ -136,6 +144,17 @@ def test_every_figure_is_a_small_sharp_png(lines, history):
     for name, figure in figures.items():
         assert isinstance(figure, Figure) and figure.dpi >= 110, name
         assert 1_000 < len(png(figure)) < LARGEST, name
+
+
+def test_a_page_shows_outlines_numbers_and_texts():
+    register = render_page(0, columns=1, rows=3)
+    axes = plots.page(register).axes[0]
+    assert [text.get_text() for text in axes.texts] == [
+        x for k, line in enumerate(register.lines) for x in (str(k + 1), line.text)
+    ]
+    outline = axes.get_lines()[0].get_xydata()
+    assert np.allclose(outline[:-1], register.lines[0].polygon) and np.allclose(outline[0], outline[-1])
+    assert [text.get_text() for text in plots.page(register, text=False).axes[0].texts] == ["1", "2", "3", "4"]
 
 
 def test_importing_the_figures_stays_light():

@@ -32,6 +32,7 @@ def test_every_notebook_has_a_parameters_cell_with_types_and_comments():
         "06_language",
         "07_your_own_hand",
         "08_comparing_runs",
+        "09_pages",
     ]
     for path in PATHS:
         parameters = notebook_parameters(path)
