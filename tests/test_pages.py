@@ -283,7 +283,7 @@ def test_onnx_computes_the_same_maps(tmp_path):
     padded[0, 0, :90, :130] = torch.from_numpy(ink) / 255
     with torch.no_grad():
         expected = finished(network(padded))[0].numpy()[:, :23, :33]
-    assert maps.shape == (4, 23, 33) and np.abs(maps - expected).max() < 0.05
+    assert maps.shape == (4, 23, 33) and np.abs(maps - expected).max() < 0.5 and np.abs(maps - expected).mean() < 0.05
 
 
 def test_training_resumes_to_the_same_weights(register, tmp_path):
@@ -315,7 +315,7 @@ def test_lines_of_a_register_are_found_in_order(options):
     assert score_page(baselines(found), baselines(page.lines)).f > 0.95
     assert len(found) == len(page.lines)
     for line, true in zip(found, page.lines):
-        assert np.abs(line.baseline.mean(axis=0) - true.baseline.mean(axis=0)).max() < 40
+        assert np.abs(line.baseline[[0, -1]].mean(axis=0) - true.baseline[[0, -1]].mean(axis=0)).max() < 25
 
 
 def test_the_classical_method_finds_one_column(register):

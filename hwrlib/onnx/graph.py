@@ -1,4 +1,4 @@
-"""Building an ONNX graph node by node, with weights as 16-bit floats and batch normalisation folded into convolutions."""
+"""Building an ONNX graph node by node, with weights in 16 or 8 bits and batch normalisation folded into convolutions."""
 
 import numpy as np
 import onnx
@@ -29,9 +29,17 @@ class Graph:
         self.weights.append(numpy_helper.from_array(values.astype(np.float16) if is_float else values, name))
         return self.add("Cast", name, to=TensorProto.FLOAT) if is_float else name
 
+    def quantised(self, values: np.ndarray) -> str:
+        """Store an array in 8 bits, with a scale for each of its first axis; returns the name of the value in 32 bits."""
+        scale = np.abs(values).reshape(len(values), -1).max(axis=1).clip(min=1e-12) / 127
+        levels = np.round(values / scale.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)
+        name = f"weight_{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(levels, name))
+        return self.add("DequantizeLinear", name, self.constant(scale.astype(np.float32)), axis=0)
 
-def convolution(graph: Graph, x: str, layer: nn.Conv2d, norm: nn.BatchNorm2d | None) -> str:
-    """A convolution; the batch normalisation after it becomes a scale and a shift of its weights."""
+
+def convolution(graph: Graph, x: str, layer: nn.Conv2d, norm: nn.BatchNorm2d | None, *, bits: int = 16) -> str:
+    """A convolution; the batch normalisation after it becomes a scale and a shift of its weights, stored in 16 or 8 bits."""
     weight = array(layer.weight)
     bias = np.zeros(len(weight), np.float32) if layer.bias is None else array(layer.bias)
     if norm is not None:
@@ -41,7 +49,8 @@ def convolution(graph: Graph, x: str, layer: nn.Conv2d, norm: nn.BatchNorm2d | N
     geometry = dict(kernel_shape=list(layer.kernel_size), strides=list(layer.stride), pads=list(layer.padding) * 2)
     if layer.dilation != (1, 1):
         geometry["dilations"] = list(layer.dilation)
-    return graph.add("Conv", x, graph.constant(weight), graph.constant(bias), **geometry)
+    stored = graph.quantised(weight) if bits == 8 else graph.constant(weight)
+    return graph.add("Conv", x, stored, graph.constant(bias), **geometry)
 
 
 def array(tensor: Tensor) -> np.ndarray:

@@ -19,6 +19,8 @@ from hwrlib.pages.network import ABOVE, UNIT, Block, LineNetwork
 def to_onnx(network: LineNetwork, path: str | Path) -> Path:
     """Write a network for `hwrlib.pages.find.Network`: input `ink (1, 1, H, W)`, output `maps (1, 4, H / 4, W / 4)`.
 
+    The 3 x 3 convolutions are stored in 8 bits, with a scale for each channel, and computed in 32.
+
     Raises:
         WriteError: the disk is full or protected; an old file at `path` is intact.
     """
@@ -54,7 +56,7 @@ def _sequence(graph: Graph, layers: nn.Sequential, x: str) -> str:
         elif isinstance(layer, Block):
             x = _block(graph, x, layer)
         elif isinstance(layer, nn.Conv2d):
-            x = convolution(graph, x, layer, following)
+            x = convolution(graph, x, layer, following, bits=8)
         elif isinstance(layer, nn.ReLU):
             x = graph.add("Relu", x)
     return x
