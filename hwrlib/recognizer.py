@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # imported where it is used: an ONNX model is read without to
     from hwrlib.pages import Line, Page
 
 CHUNK = 256  # images in memory at a time
+SURE = 0.5  # confidence; what is read with more holds one line, whatever it looks like
 OWN = "own"  # the language that was saved beside the model
 LANGUAGE_SUFFIX = ".lm"  # of its file, which is called as the model is
 
@@ -326,7 +327,8 @@ class Recognizer:
             )
             for (first, last), confidence in zip(spans, read.word_confidences)
         )
-        return Reading(read.text, read.confidence, characters, words, read.alternatives, holds_two_lines(line.ink))
+        is_double = read.confidence < SURE and holds_two_lines(line.ink)  # forms have print above a name, which is read well
+        return Reading(read.text, read.confidence, characters, words, read.alternatives, is_double)
 
     def _character(self, symbol: Symbol, line: Normalised) -> Character:
         pixels = self.model.stride / line.scale  # of the given image, per frame

@@ -115,6 +115,8 @@ def to_alto(page: Page) -> str:
 def _write_line(block: Element, line: Line, name: str) -> None:
     element = SubElement(block, "TextLine", {"ID": name, "BASELINE": _joined(line.baseline), **_place(line.polygon)})
     SubElement(SubElement(element, "Shape"), "Polygon", POINTS=_joined(line.polygon))
+    if not line.text.strip():  # a line must have a String
+        SubElement(element, "String", {"CONTENT": "", **_place(line.polygon)})
     for word in words(line):
         if len(element) > 1:
             SubElement(element, "SP")
