@@ -10,10 +10,10 @@ import onnx
 from onnx import TensorProto, helper
 from torch import nn
 
-from hwrlib.checkpoint import load_safely
 from hwrlib.files import atomic_write
 from hwrlib.onnx.graph import IR_VERSION, OPSET, Graph, array, convolution
 from hwrlib.pages.network import ABOVE, UNIT, Block, LineNetwork
+from hwrlib.pages.training import averaged_weights
 
 
 def to_onnx(network: LineNetwork, path: str | Path) -> Path:
@@ -77,8 +77,7 @@ def _up(graph: Graph, x: str) -> str:
 def load_network(path: str | Path) -> LineNetwork:
     """The averaged weights of a training that `hwrlib.pages.training` saved."""
     network = LineNetwork()
-    weights = load_safely(path)["average"]
-    network.load_state_dict({k.removeprefix("module."): v for k, v in weights.items() if k.startswith("module.")})
+    network.load_state_dict(averaged_weights(path))
     return network.eval()
 
 

@@ -32,7 +32,7 @@ from hwrlib.synthetic.pages import render_page
 CROP = 512  # px, the side of what the network sees at a step
 BATCH = 8
 COLUMNS = 0.15  # of the pieces are two beside each other
-PRINTED = 0.3  # of the pieces get print
+PRINTED = 0.2  # of the pieces get print
 WORDS = (
     "le la les de du des et un une dans pour par sur Nom Prénom Adresse Date Ville Paris République Française Tribunal "
     "Archives Nationales conditions participation Signature Monsieur Madame Registre Département Mairie numéro page acte "
@@ -285,6 +285,16 @@ def _averaged(average: torch.Tensor, value: torch.Tensor, count: torch.Tensor | 
     return average + (1 - min(DECAY, (1 + int(count)) / (10 + int(count)))) * (value - average)
 
 
+def averaged_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """The averaged weights of a training's state.
+
+    Raises:
+        FileNotFoundError, ValueError: as `hwrlib.checkpoint.load_safely`.
+    """
+    weights = load_safely(path)["average"]
+    return {name.removeprefix("module."): value for name, value in weights.items() if name.startswith("module.")}
+
+
 def train(
     pages: Sequence[Page],
     path: str | Path,
@@ -292,6 +302,7 @@ def train(
     steps: int,
     batch: int = BATCH,
     rendered: int = RENDERED,
+    start: str | Path | None = None,
     rate: float = 2e-3,
     seed: int = 0,
     every: int = 100,
@@ -305,6 +316,7 @@ def train(
         steps: in all.
         batch: pieces of pages per step.
         rendered: registers of rendered handwriting that are learnt beside the pages.
+        start: state of another training, with whose averaged weights this one begins.
         rate: the highest learning rate; it rises over a tenth of the steps and falls to zero.
         seed: of weights and pieces.
         every: steps between two states that are saved.
@@ -316,7 +328,10 @@ def train(
     """
     device, path = torch.device("cuda" if torch.cuda.is_available() else "cpu"), Path(path)
     torch.manual_seed(seed)
-    network = LineNetwork().to(device, memory_format=torch.channels_last)
+    network = LineNetwork()
+    if start:
+        network.load_state_dict(averaged_weights(start))
+    network = network.to(device, memory_format=torch.channels_last)
     average = AveragedModel(network, avg_fn=_averaged, use_buffers=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1, pct_start=0.1)
@@ -352,6 +367,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", help="ALTO or PAGE documents with their images")
     parser.add_argument("--out", required=True, help="file of the training's state; export it with hwrlib.pages.export")
     parser.add_argument("--steps", type=int, default=4000, help="default: %(default)s, an hour on one CPU core")
+    parser.add_argument("--start", metavar="STATE", help="begin with the weights of another training")
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate (default: %(default)s)")
     parser.add_argument("--leave-out", type=int, default=0, metavar="K", help="every K-th page is kept for validation")
     options = parser.parse_args(arguments)
     recent: list[float] = []
@@ -365,7 +382,7 @@ def main(arguments: list[str] | None = None) -> int:
         documents = find_documents(options.folder)
         documents = [path for k, path in enumerate(documents) if not options.leave_out or k % options.leave_out]
         pages = [load_page(path)[0] for path in documents]
-        train(pages, options.out, steps=options.steps, on_step=show)
+        train(pages, options.out, steps=options.steps, start=options.start, rate=options.rate, on_step=show)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
