@@ -13,14 +13,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import cv2
+import pandas as pd
 import pytest
+import yaml
 
 from hwrlib import synthetic
+from hwrlib.batch import read_pages
+from hwrlib.batch import sweep
 from hwrlib.checkpoint import load_safely, save_atomically
+from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
 from hwrlib.files import WriteError, atomic_write
 from hwrlib.onnx.export import to_onnx
 from hwrlib.sources import prepare_layout
+from hwrlib.synthetic.pages import render_page
 from hwrlib.train import fit
 
 resource = pytest.importorskip("resource")  # not on Windows
@@ -208,3 +215,35 @@ def test_other_errors_are_raised_unchanged(tmp_path):
     with pytest.raises(FileNotFoundError):
         with atomic_write(tmp_path / "missing" / "file"):
             pass
+
+
+def test_a_sweep_lists_its_runs_as_failed_and_continues(tiny, tmp_path, monkeypatch):
+    """The limit is reached in the second run, whose network is larger."""
+
+    def train_only(notebook, values, run_dir, recipe):
+        fit(TrainConfig.from_yaml(recipe), run_dir, resume=True)
+
+    monkeypatch.setattr(sweep, "execute", train_only)
+    fixed = tiny(epochs=1, language_order=0, width=8).changed()
+    fixed.pop("hidden")
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump({"notebooks": ["02_training"], "fixed": fixed, "grid": {"hidden": [8, 128]}}))
+    with full_disk(600_000):
+        outcomes = sweep.run_sweep(path, tmp_path / "out")
+    assert [bool(outcome.error) for outcome in outcomes] == [False, True] and "free space" in outcomes[1].error
+    assert len(pd.read_csv(tmp_path / "out" / "sweep.csv")) >= 1
+    assert [outcome.error for outcome in sweep.run_sweep(path, tmp_path / "out")] == [""]
+    assert len(pd.read_csv(tmp_path / "out" / "sweep.csv")) == 2
+
+
+def test_pages_keep_what_was_read(recognizer, run, tmp_path):
+    (tmp_path / "scans").mkdir()
+    for number, rows in ((1, 1), (2, 12)):
+        page = render_page(number, columns=1, rows=rows)
+        cv2.imwrite(str(tmp_path / "scans" / page.name), page.image)
+    options = dict(form="alto", model=str(run.folder / "best_model.pth"))
+    with full_disk(3_000), pytest.raises(WriteError, match="free space"):
+        read_pages(tmp_path / "scans", tmp_path / "out", **options)
+    assert [name for name in listed(tmp_path / "out") if name.endswith("xml")] == ["register_1.alto.xml"]
+    report = read_pages(tmp_path / "scans", tmp_path / "out", **options)
+    assert (report.read, report.before) == (1, 1)
