@@ -380,14 +380,16 @@ def test_odd_sizes_do_no_harm(size):
 
 
 def test_a_crop_of_two_lines_is_reported(register, names):
-    first, second = register.lines[1:3]
-    left, top, right, _ = first.box
-    both = register.image[int(top) : int(second.box[3]), int(left) : int(max(right, second.box[2]))]
-    with pytest.warns(UserWarning, match="two lines"):
-        assert names.read(both).holds_two_lines
+    crops = []
+    for first, second in zip(register.lines[1:6], register.lines[2:7]):
+        (left, top, right, _), (_, _, other, bottom) = first.box, second.box
+        crops.append(register.image[int(top) : int(bottom), int(left) : int(max(right, other))])
+    with pytest.warns(UserWarning, match="images seem to hold two lines of writing .number"):
+        assert sum(reading.holds_two_lines for reading in names.read(crops)) >= 3
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert not names.read(cut_line(register.image, first).image).holds_two_lines
+        singly = names.read([cut_line(register.image, line).image for line in register.lines])
+    assert not any(reading.holds_two_lines for reading in singly)
 
 
 # Importing, and reading in bulk ------------------------------------------------------------------------------------------

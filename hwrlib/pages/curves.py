@@ -62,45 +62,60 @@ def _curve(x: np.ndarray, y: np.ndarray, strength: np.ndarray) -> Curve:
 
 
 def join(curves: list[Curve], ends: np.ndarray | None = None, *, widest: float = 2.0) -> list[Curve]:
-    """Join pieces that lie one after the other on the same line.
+    """Join pieces that lie one after the other on the same line, those with the smallest gaps first.
 
     Args:
         curves: with their heights.
         ends: map (H, W) of where lines end, 0-1; pieces that end surely are joined over shorter gaps only.
         widest: gap that is bridged, in heights of a line.
     """
-    curves = sorted(curves, key=lambda curve: curve.x[0])
-    while (pair := _nearest_pair(curves, ends, widest)) is not None:
-        left, right = pair
-        x = np.arange(left.x[0], right.x[-1] + 1)
-        known = np.concatenate([left.x, right.x[right.x > left.x[-1]]])
-        y = np.interp(x, known, np.concatenate([left.y, right.y[right.x > left.x[-1]]]))
-        parts = np.array([len(left.x), len(right.x)])
-        strength, above, below = (
-            float(np.average([getattr(left, name), getattr(right, name)], weights=parts))
-            for name in ("strength", "above", "below")
-        )
-        curves = [curve for curve in curves if curve is not left and curve is not right]
-        curves.append(Curve(x, y, strength, above, below))
-    return curves
+    following: dict[int, int] = {}
+    for _, left, right in sorted(_pairs(curves, ends, widest)):
+        if left not in following and right not in following.values():
+            following[left] = right
+    joined = []
+    for first in set(range(len(curves))) - set(following.values()):
+        chain = [first]
+        while chain[-1] in following:
+            chain.append(following[chain[-1]])
+        joined.append(_joined([curves[number] for number in chain]))
+    return joined
 
 
-def _nearest_pair(curves: list[Curve], ends: np.ndarray | None, widest: float) -> tuple[Curve, Curve] | None:
-    """The two pieces with the smallest gap that may be joined."""
-    best, pair = np.inf, None
-    for left in curves:
-        for right in curves:
-            if left is right or right.x[0] < left.x[0] or right.x[-1] <= left.x[-1]:
-                continue
-            gap = float(right.x[0] - left.x[-1])
-            height = max(min(left.height, right.height), 4.0)
-            if not -height < gap < min(widest * height, best):
-                continue
-            if ends is not None and gap > 0.6 * height and _ends(left, ends, -1) > 0.5 and _ends(right, ends, 0) > 0.5:
-                continue
-            if _offset(left, right) < 0.35 * height:
-                best, pair = gap, (left, right)
-    return pair
+def _pairs(curves: list[Curve], ends: np.ndarray | None, widest: float) -> list[tuple[float, int, int]]:
+    """The gap and the numbers of two pieces, for all that may be joined."""
+    if not curves:
+        return []
+    starts, stops = np.array([(curve.x[0], curve.x[-1]) for curve in curves], float).T
+    heights = np.array([max(curve.height, 4.0) for curve in curves])
+    gaps, lower = starts[None] - stops[:, None], np.minimum.outer(heights, heights)
+    ahead = np.less_equal.outer(starts, starts) & np.less.outer(stops, stops)
+    found = []
+    for left, right in np.argwhere(ahead & (gaps > -lower) & (gaps < widest * lower)):
+        gap, height = float(gaps[left, right]), float(lower[left, right])
+        first, second = curves[left], curves[right]
+        if _offset(first, second) >= 0.35 * height:
+            continue
+        if ends is None or gap <= 0.6 * height or min(_ends(first, ends, -1), _ends(second, ends, 0)) <= 0.5:
+            found.append((gap, int(left), int(right)))
+    return found
+
+
+def _joined(pieces: list[Curve]) -> Curve:
+    """One curve from pieces from left to right; where two overlap, the earlier one counts."""
+    if len(pieces) == 1:
+        return pieces[0]
+    x, y = pieces[0].x, pieces[0].y
+    for piece in pieces[1:]:
+        new = piece.x > x[-1]
+        x, y = np.concatenate([x, piece.x[new]]), np.concatenate([y, piece.y[new]])
+    columns = np.arange(x[0], x[-1] + 1)
+    parts = [len(piece.x) for piece in pieces]
+    means = (
+        float(np.average([getattr(piece, name) for piece in pieces], weights=parts))
+        for name in ("strength", "above", "below")
+    )
+    return Curve(columns, np.interp(columns, x, y), *means)
 
 
 def _ends(curve: Curve, ends: np.ndarray, end: int) -> float:

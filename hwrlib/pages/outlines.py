@@ -66,7 +66,7 @@ def outlines(curves: Sequence[Curve], ink: np.ndarray) -> list[tuple[np.ndarray,
 def _seam(upper: Band, lower: Band, ink: np.ndarray) -> tuple[int, np.ndarray] | None:
     """The path of least ink between two lines, one height for each column that they share; None if they do not meet."""
     first, last = max(upper.x[0], lower.x[0]), min(upper.x[-1], lower.x[-1])
-    if last - first < 4:
+    if last - first < 4 or not any(_is_near(upper, lower, column) for column in (first, (first + last) // 2, last)):
         return None
     over = slice(first - upper.x[0], last - upper.x[0] + 1)
     under = slice(first - lower.x[0], last - lower.x[0] + 1)
@@ -86,6 +86,12 @@ def _seam(upper: Band, lower: Band, ink: np.ndarray) -> tuple[int, np.ndarray] |
     cost = cost + 0.02 + 0.15 * np.abs(way - middle.clip(0.1, 0.9)) ** 2
     path = _cheapest(cost)
     return first, np.take_along_axis(y, path[None], axis=0)[0].astype(float)
+
+
+def _is_near(upper: Band, lower: Band, column: int) -> bool:
+    """Whether two lines come so close in a column that their outlines may meet."""
+    distance = lower.baseline[column - lower.x[0]] - upper.baseline[column - upper.x[0]]
+    return -lower.above < distance < 2 * ROOM * (upper.below + lower.above)
 
 
 def _cheapest(cost: np.ndarray) -> np.ndarray:

@@ -19,8 +19,7 @@ import pytest
 import yaml
 
 from hwrlib import synthetic
-from hwrlib.batch import read_pages
-from hwrlib.batch import sweep
+from hwrlib.batch import read_pages, sweep
 from hwrlib.checkpoint import load_safely, save_atomically
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
