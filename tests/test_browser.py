@@ -22,6 +22,7 @@ import pytest
 from hwrlib.labels import read_decisions, read_labels
 from hwrlib.synthetic.forms import Line
 from hwrlib.synthetic.hands import load_alphabets, make_hand, pen_strokes
+from hwrlib.synthetic.pages import render_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright: pip install playwright")
 
@@ -236,6 +237,13 @@ def test_a_line_marked_in_a_photo_is_read(browser, lab, tmp_path):
         assert text in page.locator(".hwr-lines li").nth(number - 1).inner_text()
     page.click(".hwr-photo .hwr-undo")
     page.wait_for_function("() => document.querySelector('.hwr-photo').dataset.text === 'LUCAS'", timeout=ANSWER)
+    register = render_page(0, columns=1, rows=3)
+    cv2.imwrite(str(tmp_path / "register.png"), register.image)
+    page.set_input_files(".hwr-photo .hwr-file", tmp_path / "register.png")
+    page.wait_for_function(f"() => document.querySelector('.hwr-canvas').width === {register.width}", timeout=ANSWER)
+    page.click(".hwr-photo .hwr-page")
+    page.wait_for_function("() => document.querySelectorAll('.hwr-lines li').length === 4", timeout=ANSWER)
+    assert register.lines[-1].text in page.locator(".hwr-lines li").nth(3).inner_text()
     page.close()
 
 
