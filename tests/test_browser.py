@@ -243,7 +243,7 @@ def test_a_line_marked_in_a_photo_is_read(browser, lab, tmp_path):
     page.wait_for_function(f"() => document.querySelector('.hwr-canvas').width === {register.width}", timeout=ANSWER)
     page.click(".hwr-photo .hwr-page")
     page.wait_for_function("() => document.querySelectorAll('.hwr-lines li').length === 4", timeout=ANSWER)
-    assert register.lines[-1].text in page.locator(".hwr-lines li").nth(3).inner_text()
+    assert register.lines[2].text in page.locator(".hwr-lines li").nth(2).inner_text()
     page.close()
 
 
