@@ -635,7 +635,7 @@ def maps(image: np.ndarray, layers: dict[str, np.ndarray]) -> Figure:
         grey = 255 - cv2.resize(_page_ink(image), layer.shape[::-1], interpolation=cv2.INTER_AREA)
         strength = (layer / max(float(layer.max()), 1e-9)).clip(0, 1)[..., None]
         picture = (1 - strength) * (128 + grey[..., None] / 2) + strength * np.array([178, 24, 43])
-        panel.imshow((picture // 16 * 16).astype(np.uint8))
+        panel.imshow((picture // 32 * 32).astype(np.uint8))
         panel.set_title(title, **LABEL)
         panel.set_axis_off()
     return figure
