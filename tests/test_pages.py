@@ -19,6 +19,7 @@ from hwrlib.pages import Line, Page, find_documents, find_lines, load_page
 from hwrlib.pages.classical import find_lines_classically, skew
 from hwrlib.pages.curves import join, ridges, trace
 from hwrlib.pages.cut import cut_line
+from hwrlib.pages.examples import Example, crop
 from hwrlib.pages.export import load_network, to_onnx
 from hwrlib.pages.find import Network
 from hwrlib.pages.network import DEPTH, LineNetwork, finished
@@ -286,6 +287,21 @@ def test_onnx_computes_the_same_maps(tmp_path):
     assert maps.shape == (4, 23, 33) and np.abs(maps - expected).max() < 0.5 and np.abs(maps - expected).mean() < 0.05
 
 
+def test_pieces_and_their_maps_belong_together(register):
+    """Where the target says that a baseline is, ink stands above it and little below."""
+    example, random = Example.of(register), np.random.default_rng(0)
+    found = []
+    for _ in range(20):
+        ink, target, known = crop([example, example], random)
+        assert ink.shape == (512, 512) and target.shape == (4, 128, 128) and known.all()
+        rows, columns = np.nonzero(target[0] > 0.9)
+        small = cv2.resize(ink, (128, 128), interpolation=cv2.INTER_AREA).astype(float)
+        above = [small[max(row - 6, 0) : row, column].mean() for row, column in zip(rows, columns) if row > 6]
+        below = [small[row + 3 : row + 9, column].mean() for row, column in zip(rows, columns) if row < 119]
+        found += [np.mean(above) > 2 * np.mean(below)] if len(above) > 50 and len(below) > 50 else []
+    assert len(found) > 10 and np.mean(found) > 0.8
+
+
 def test_training_resumes_to_the_same_weights(register, tmp_path):
     pages = [register]
     train(pages, tmp_path / "once.pth", steps=3, every=1, batch=2)
@@ -422,6 +438,7 @@ def test_pages_become_lines_with_a_report(transcribed, tmp_path):
     assert len(rows) == 6 * 4 + 1 - 1 and "MARTIN" in set(rows["IDENTITY"]) and not rows["IDENTITY"].str.contains("¬").any()
     assert report.splits["table"].left_out == {"sign '#'": 1}
     assert report.refused == {"pages that cannot be used": 1, "texts without an image": 1}
+    assert "broken.xml: not a well-formed XML document" in str(report) and len(report.faults) == 2
     per_split = [set(pd.read_csv(tmp_path / "set" / f"{split}.csv")["PAGE"]) for split in SPLITS]
     assert not per_split[0] & per_split[1] and not per_split[1] & per_split[2] and not per_split[0] & per_split[2]
     image = cv2.imread(str(next((tmp_path / "set" / "train").rglob("line_001.png"))), cv2.IMREAD_GRAYSCALE)

@@ -25,6 +25,7 @@ from hwrlib.sources.rows import select_rows
 HEIGHT = 128  # px; lines of a finer scan are made smaller
 SKIP = "(skip)"  # in a table of conventions: lines with this sign are left out
 TRUTH = ".gt.txt"
+MOST_FAULTS = 1_000  # sentences in a report
 GROUPS = ("page", "folder")
 COLUMNS = ["FILENAME", "IDENTITY", "PAGE", "FOLDER", "WRITER"]
 
@@ -69,7 +70,7 @@ def prepare_pages(
     signs = _read_table(conventions, "sign", "becomes") if conventions else {}
     writer_of = _read_table(writers, "page", "writer") if writers else {}
     source = PageSource(Path(folder))
-    report = Report(made_from, refused=source.refused)
+    report = Report(made_from, refused=source.refused, faults=source.faults[:MOST_FAULTS])
     if not source.files:
         faults = "".join(f"\n- {fault}" for fault in source.faults[:10])
         raise ValueError(f"{folder}: no line with a text in any ALTO or PAGE document or {TRUTH} file{faults}")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+SHOWN = 5  # faults in the printed report
+
 
 @dataclass
 class Counts:
@@ -24,12 +26,14 @@ class Report:
     Attributes:
         made_from: the sources, with their size and modification time, and the options.
         splits: `Counts` per split; a set that was split here also has "table", for the table before the split.
-        refused: reason -> files of the source that were never opened.
+        refused: reason -> files of the source that were never opened, or could not be used.
+        faults: a sentence about each of the first thousand of those, if there is more to say than the reason.
     """
 
     made_from: dict = field(default_factory=dict)
     splits: dict[str, Counts] = field(default_factory=dict)
     refused: Counter = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
         return json.dumps(self, default=vars, indent=2, ensure_ascii=False)
@@ -43,6 +47,9 @@ class Report:
         index = ["rows read", *(f"- {reason}" for reason in reasons), "= rows kept", "files without a row"]
         lines = [pd.DataFrame(columns, index=pd.Index(index).str.ljust(max(map(len, index)))).to_string()]
         lines += [f"files of the source skipped, {reason}: {count}" for reason, count in self.refused.items()]
+        lines += [f"- {fault}" for fault in self.faults[:SHOWN]]
+        if len(self.faults) > SHOWN:
+            lines.append(f"- and {len(self.faults) - SHOWN} more, in report.json")
         return "\n".join(lines)
 
     def check(self) -> None:
