@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent.parent / "weights" / "pages.onnx"
 STRIDE, DEPTH = 4, 16  # of the network
 BASELINE, ENDS, ABOVE, BELOW = range(4)  # its maps
-THRESHOLD = 0.3  # probability; a weaker point is on no baseline
+THRESHOLD = 0.2  # probability; a weaker point is on no baseline
 SURE = 0.55  # mean probability along a baseline
 SHORTEST = 1.0  # heights; a shorter line is a blot
 
