@@ -346,7 +346,7 @@ def test_the_classical_method_finds_one_column(register):
 
 def test_a_page_is_read(register, names):
     page = names.read_page(register.image)
-    assert cer([page.text], [register.text]) < 0.1 and not page.notes
+    assert cer([register.text], [page.text]) < 0.1 and not page.notes
     line = page.lines[1]
     assert line.text == line.reading.text and 0 <= line.reading.confidence <= 1
     length = np.hypot(*(line.baseline[-1] - line.baseline[0]))
