@@ -47,7 +47,7 @@ kaggle: $(VENV)/ready  ## the Kaggle archive into data/kaggle: make kaggle ARCHI
 	@test -n "$(ARCHIVE)" || { echo "make kaggle ARCHIVE=path/to/the/archive.zip (or the folder it unpacks to)"; exit 2; }
 	$(BIN)/python -m hwrlib.sources kaggle "$(ARCHIVE)" --out data/kaggle $(if $(OVERWRITE),--overwrite)
 
-weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and data/lines (eight hours; resumes after an interruption)
+weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and data/lines (eight hours; resumes after an interruption) [PAGES=folder of transcribed pages]
 	$(BIN)/pip install -qq -e ".[weights]"
 	$(BIN)/python -m hwrlib.weights names data/french_names.csv
 	test -d data/spliced || $(BIN)/python -m hwrlib.synthetic.splices data/kaggle --out data/spliced --count 24000 --seed 1
@@ -60,6 +60,7 @@ weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and
 	$(BIN)/python -m hwrlib.weights half runs/lines_photo hwrlib/weights/lines.pth
 	for name in names lines; do $(BIN)/python -m hwrlib.onnx $$name hwrlib/weights/$$name.onnx || exit 1; done
 	$(MAKE) language
+	$(if $(PAGES),$(BIN)/python -m hwrlib.pages.training "$(PAGES)" --out runs/pages.pth --steps 6500 && $(BIN)/python -m hwrlib.pages.export runs/pages.pth hwrlib/weights/pages.onnx)
 
 language: $(VENV)/ready  ## fit the language models of the shipped weights again, from the same data (three minutes)
 	$(BIN)/pip install -qq -e ".[weights]"
