@@ -22,7 +22,8 @@ from hwrlib.pages.cut import cut_line
 from hwrlib.pages.examples import Example, crop
 from hwrlib.pages.export import load_network, to_onnx
 from hwrlib.pages.find import Network
-from hwrlib.pages.network import DEPTH, LineNetwork, finished
+from hwrlib.pages.maps import DEPTH
+from hwrlib.pages.network import LineNetwork, finished
 from hwrlib.pages.order import in_reading_order
 from hwrlib.pages.scoring import score_page
 from hwrlib.pages.training import train

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from hwrlib.images import to_grey
 from hwrlib.pages.curves import Curve, join, ridges, trace
-from hwrlib.pages.ink import page_ink, page_scale, resized
-from hwrlib.pages.order import in_reading_order
-from hwrlib.pages.outlines import STRIDE, outlines
+from hwrlib.pages.find import lines_along
+from hwrlib.pages.maps import STRIDE
 from hwrlib.pages.page import Line
 
 if TYPE_CHECKING:
@@ -29,17 +27,18 @@ FAINT = 0.5  # of the usual ridge; weaker ones are no lines
 
 def find_lines_classically(image: ImageLike) -> list[Line]:
     """The lines of a page, as `hwrlib.pages.find_lines`, by smearing the ink."""
-    grey = to_grey(image)
-    ink = page_ink(resized(grey, page_scale(grey.shape)))
+    return lines_along(image, smeared_curves)
+
+
+def smeared_curves(ink: np.ndarray) -> list[Curve]:
+    """Baselines of a page (H, W) of ink, px of the maps."""
     small = cv2.resize(ink, None, fx=1 / STRIDE, fy=1 / STRIDE, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     slope = np.tan(np.radians(skew(small)))
     upright = sheared(small, slope)
     curves = find_ridges(upright, spacing(upright))
     for curve in curves:
         curve.y = curve.y + slope * curve.x
-    lines = outlines([curve for curve in curves if 0 <= curve.y.min() and curve.y.max() < len(small)], ink)
-    ratio = np.array(grey.shape[::-1]) / ink.shape[::-1]
-    return in_reading_order([Line(baseline * ratio, polygon * ratio) for baseline, polygon in lines])
+    return [curve for curve in curves if 0 <= curve.y.min() and curve.y.max() < len(small)]
 
 
 def sheared(ink: np.ndarray, slope: float) -> np.ndarray:

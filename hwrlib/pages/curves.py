@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-REACH = 2  # px of the map; how far up or down the next point of a ridge may be
+REACH = 3  # px of the map within which the next point of a ridge is looked for, up and down
 GAP = 5  # px of the map without a ridge that do not end a piece
 
 
@@ -40,8 +40,8 @@ def ridges(strength: np.ndarray, threshold: float) -> np.ndarray:
 
 def trace(ridge: np.ndarray, strength: np.ndarray) -> list[Curve]:
     """Connect the points of ridges to curves, one height for each column."""
-    closed = cv2.dilate(ridge.astype(np.uint8), np.ones((2 * (REACH // 2) + 1, GAP), np.uint8))
-    count, labels = cv2.connectedComponents(closed, connectivity=8)
+    closed = cv2.dilate(ridge.astype(np.uint8), np.ones((REACH, GAP), np.uint8))
+    _, labels = cv2.connectedComponents(closed, connectivity=8)
     y, x = np.nonzero(ridge)
     label, curves = labels[y, x], []
     order = np.argsort(label, kind="stable")

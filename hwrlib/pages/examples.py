@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hwrlib.pages.geometry import reach, smoothed
 from hwrlib.pages.ink import page_ink, page_scale, resized
-from hwrlib.pages.network import ABOVE, BASELINE, BELOW, ENDS, STRIDE
+from hwrlib.pages.maps import ABOVE, BASELINE, BELOW, ENDS, STRIDE
 from hwrlib.pages.page import Page
 
 CROP = 512  # px, the side of what the network sees at a step

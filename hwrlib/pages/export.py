@@ -12,7 +12,8 @@ from torch import nn
 
 from hwrlib.files import atomic_write
 from hwrlib.onnx.graph import IR_VERSION, OPSET, Graph, array, convolution
-from hwrlib.pages.network import ABOVE, UNIT, Block, LineNetwork
+from hwrlib.pages.maps import ABOVE
+from hwrlib.pages.network import UNIT, Block, LineNetwork
 from hwrlib.pages.training import averaged_weights
 
 

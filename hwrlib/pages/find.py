@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 from hwrlib.images import to_grey
 from hwrlib.pages.curves import Curve, join, ridges, trace
 from hwrlib.pages.ink import page_ink, page_scale, resized
+from hwrlib.pages.maps import ABOVE, BASELINE, BELOW, DEPTH, ENDS, STRIDE
 from hwrlib.pages.order import in_reading_order
 from hwrlib.pages.outlines import outlines
 from hwrlib.pages.page import Line
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from hwrlib.images import ImageLike
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "pages.onnx"
-STRIDE, DEPTH = 4, 16  # of the network
-BASELINE, ENDS, ABOVE, BELOW = range(4)  # its maps
 THRESHOLD = 0.2  # probability; a weaker point is on no baseline
 SURE = 0.55  # mean probability along a baseline
 SHORTEST = 1.0  # heights; a shorter line is a blot
@@ -37,13 +37,20 @@ def find_lines(image: ImageLike, *, network: Network | None = None) -> list[Line
     Raises:
         ValueError: the image cannot be read.
     """
+    return lines_along(image, lambda ink: find_curves((network or shipped())(ink)))
+
+
+def lines_along(image: ImageLike, curves_of: Callable[[np.ndarray], list[Curve]]) -> list[Line]:
+    """The lines of a page, in reading order and with outlines, whose baselines a function finds.
+
+    Args:
+        image: as for `find_lines`.
+        curves_of: from ink (H, W) to curves in px of the maps.
+    """
     grey = to_grey(image)
-    scale = page_scale(grey.shape)
-    small = resized(grey, scale)
-    ink = page_ink(small)
-    curves = find_curves((network or shipped())(ink))
-    lines = outlines(curves, ink)
-    ratio = np.array(grey.shape[::-1]) / small.shape[::-1]
+    ink = page_ink(resized(grey, page_scale(grey.shape)))
+    ratio = np.array(grey.shape[::-1]) / ink.shape[::-1]
+    lines = outlines(curves_of(ink), ink)
     return in_reading_order([Line(baseline * ratio, polygon * ratio) for baseline, polygon in lines])
 
 

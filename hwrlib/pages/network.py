@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STRIDE = 4  # px of the page per px of the maps
-DEPTH = 16  # the page's sides are padded to multiples of this
-BASELINE, ENDS, ABOVE, BELOW = range(4)  # the channels
+from hwrlib.pages.maps import ABOVE, BASELINE
+
 UNIT = 16.0  # px of the maps; heights are learnt as fractions of it
 
 
@@ -64,11 +63,6 @@ class LineNetwork(nn.Module):
         eighth = self.merge_eighth(eighth + up)
         up = F.interpolate(self.to_quarter(eighth), scale_factor=2.0, mode="nearest")
         return self.maps(self.merge_quarter(quarter + up))  # logits of the first two; heights in UNITs
-
-    @torch.no_grad()
-    def infer(self, ink: Tensor) -> Tensor:
-        """Maps to look at: probabilities of the first two channels, heights in px of the maps."""
-        return finished(self.eval()(ink))
 
 
 def finished(maps: Tensor) -> Tensor:

@@ -25,8 +25,9 @@ def in_reading_order(lines: Sequence[Line]) -> list[Line]:
     before = _before(left, right, y)
     order: list[int] = []
     seen: set[int] = set()
-    for start in np.argsort(y, kind="stable"):
-        _visit(int(start), before, np.argsort(y, kind="stable"), seen, order)
+    by_height = np.argsort(y, kind="stable").tolist()
+    for start in by_height:
+        _visit(start, before, by_height, seen, order)
     return _blocks([lines[k] for k in order], left[order], right[order], y[order])
 
 
@@ -58,23 +59,19 @@ def _before(left: np.ndarray, right: np.ndarray, y: np.ndarray) -> np.ndarray:
     return before
 
 
-def _visit(start: int, before: np.ndarray, by_height: np.ndarray, seen: set[int], order: list[int]) -> None:
+def _visit(start: int, before: np.ndarray, by_height: list[int], seen: set[int], order: list[int]) -> None:
     """Append all lines that come before one, and the line; without recursion, as a page may have many lines."""
-    stack = [(start, iter(()))] if start in seen else [(start, iter([k for k in by_height if before[k, start]]))]
-    if start in seen:
-        return
-    seen.add(start)
+    stack = [start]
     while stack:
-        line, earlier = stack[-1]
-        for other in earlier:
-            other = int(other)
-            if other not in seen:
-                seen.add(other)
-                stack.append((other, iter([k for k in by_height if before[k, other]])))
-                break
-        else:
+        line = stack[-1]
+        seen.add(line)
+        earlier = next((other for other in by_height if before[other, line] and other not in seen), None)
+        if earlier is not None:
+            stack.append(earlier)
+            continue
+        stack.pop()
+        if line not in order:
             order.append(line)
-            stack.pop()
 
 
 def _blocks(lines: list[Line], left: np.ndarray, right: np.ndarray, y: np.ndarray) -> list[Line]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from hwrlib.pages.curves import Curve
 from hwrlib.pages.geometry import smoothed
+from hwrlib.pages.maps import STRIDE
 
-STRIDE = 4  # px of the page per px of the maps
 ROOM = 1.25  # times the reach that is usual on a line, for its tallest letters and longest tails
 LONGER = 0.15  # heights of a line that are added at both its ends, for the half of a letter that stands over
 STEP = 2  # px between the points of an outline

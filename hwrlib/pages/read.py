@@ -23,13 +23,11 @@ MORE = 0.1  # what a turned page must be surer by
 TURNS = {2: "upside down", 1: "lying on its right side", 3: "lying on its left side"}  # quarter turns that put it right
 
 
-def read_page(
-    recognizer: Recognizer, image: ImageLike, *, lines: Sequence[Line] | None = None, name: str = "", **options
-) -> Page:
+def read_page(recognizer: Recognizer, image: ImageLike, *, lines: Sequence[Line] | None = None, **options) -> Page:
     """Read all lines of a page; see `Recognizer.read_page`."""
     grey = to_grey(image)
     found = find_lines(grey) if lines is None else list(lines)
-    page = Page(grey.shape[1], grey.shape[0], _read(recognizer, grey, found, options), name=name, image=grey)
+    page = Page(grey.shape[1], grey.shape[0], _read(recognizer, grey, found, options), image=grey)
     page.notes += _notes(recognizer, page, options) if lines is None else []
     return page
 

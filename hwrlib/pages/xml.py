@@ -12,13 +12,12 @@ import numpy as np
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from hwrlib.files import printable
+from hwrlib.files import IMAGE_SUFFIXES, printable
 from hwrlib.pages.page import Line, Page
 
 MAX_BYTES = 64_000_000  # of a document; a page of a thousand lines has two million
 MAX_POINTS = 20_000  # of one line's outline
 MAX_LINES = 10_000  # of a page
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2")
 IN_PIXELS = ("pixel", "")
 
 
@@ -109,12 +108,12 @@ def find_image(path: Path, named: str) -> Path:
     stem = path.name
     while "." in stem:  # page.alto.xml, page.xml
         stem = stem.rpartition(".")[0]
-        names += [stem + suffix for case in SUFFIXES for suffix in (case, case.upper())]
+        names += [stem + suffix for case in sorted(IMAGE_SUFFIXES) for suffix in (case, case.upper())]
     for name in filter(None, names):
         candidate = folder / name
         if (
             candidate.is_file()
-            and candidate.suffix.lower() in SUFFIXES
+            and candidate.suffix.lower() in IMAGE_SUFFIXES
             and candidate.resolve().is_relative_to(folder.resolve())
         ):
             return candidate

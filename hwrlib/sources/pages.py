@@ -12,10 +12,11 @@ from typing import BinaryIO
 import cv2
 import pandas as pd
 
+from hwrlib.files import IMAGE_SUFFIXES
 from hwrlib.labels import decode, parse_labels, read_header
 from hwrlib.pages.cut import cut_line
 from hwrlib.pages.documents import find_documents, load_page
-from hwrlib.pages.xml import SUFFIXES, DocumentError
+from hwrlib.pages.xml import DocumentError
 from hwrlib.sources.archives import Source
 from hwrlib.sources.folder import write_split_at_random
 from hwrlib.sources.layout import check_destination
@@ -126,10 +127,11 @@ class PageSource(Source):
             self._add(f"{name}/line_{number + 1:03d}.png", Entry(line.text, document, number))
 
     def _add_pair(self, truth: Path) -> None:
-        stem = truth.with_name(truth.name.removesuffix(TRUTH))
-        image = next((path for s in SUFFIXES for path in (stem.with_name(stem.name + s),) if path.is_file()), None)
+        stem = truth.name.removesuffix(TRUTH)
+        images = (truth.with_name(stem + suffix) for suffix in sorted(IMAGE_SUFFIXES))
+        image = next((path for path in images if path.is_file()), None)
         if image is None:
-            self._refuse("texts without an image", f"{truth}: no image {stem.name}.png, .jpg, ... beside it")
+            self._refuse("texts without an image", f"{truth}: no image {stem}.png, .jpg, ... beside it")
             return
         self._add(image.relative_to(self.path).as_posix(), Entry(decode(truth.read_bytes(), name=str(truth)), image))
 
