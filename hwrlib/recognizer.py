@@ -95,13 +95,14 @@ class Recognizer:
 
         Args:
             path: `.pth` or `.onnx`; the language model has the same name and ends in `.lm`.
-            device: of a checkpoint, by default the GPU if you have one; an ONNX file is for the CPU.
+            device: where PyTorch reads. By default a checkpoint is read on the GPU if you have one, and an ONNX file by ONNX
+                Runtime on the CPU.
             decoder: instead of the language model beside the model.
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: it is not a model of this version, is damaged, or holds code.
         """
-        if Path(path).suffix.lower() == ".onnx":
+        if Path(path).suffix.lower() == ".onnx" and device is None:
             from hwrlib.onnx.runtime import OnnxModel
 
             model = OnnxModel(path)
@@ -130,7 +131,7 @@ class Recognizer:
         """
         if name not in SHIPPED:
             raise ValueError(f"no shipped weights are called {name!r}; there are: {', '.join(SHIPPED)}")
-        return cls.from_checkpoint(SHIPPED[name] if device else SHIPPED[name].with_suffix(".onnx"), device=device)
+        return cls.from_checkpoint(SHIPPED[name], device=device)
 
     @classmethod
     def latest(cls, runs_dir: str | Path = "runs", *, device: str | torch.device | None = None) -> Recognizer:

@@ -5,9 +5,7 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
-from hwrlib.checkpoint import load_safely
 from hwrlib.recognizer import Recognizer
 from hwrlib.weights import SHIPPED
 from hwrlib.weights.__main__ import NAME_LISTS, main
@@ -41,22 +39,6 @@ def test_a_list_whose_package_is_missing_is_a_clear_error(package, command, tmp_
     )
     done = subprocess.run([sys.executable, "-c", code, command, str(tmp_path / "w.csv")], capture_output=True, text=True)
     assert done.returncode == 2 and "pip install -e '.[weights]'" in done.stderr and not list(tmp_path.iterdir())
-
-
-def test_half_of_the_size_reads_the_same(run, recognizer, drawn_set, tmp_path):
-    assert main(["half", str(run.folder), str(tmp_path / "half.pth")]) == 0
-    weights = load_safely(tmp_path / "half.pth")["model"]
-    assert {value.dtype for value in weights.values() if value.is_floating_point()} == {torch.float16}
-    paths = sorted((drawn_set / "test").iterdir())
-    half = Recognizer.from_checkpoint(tmp_path / "half.pth", device="cpu")
-    assert next(half.model.parameters()).dtype == torch.float32
-    for one, other in zip(recognizer.read(paths, language=None), half.read(paths, language=None)):
-        assert one.text == other.text and one.confidence == pytest.approx(other.confidence, abs=0.02)
-
-
-def test_what_is_no_checkpoint_is_a_clear_error(tmp_path, capsys):
-    assert main(["half", str(tmp_path), str(tmp_path / "half.pth")]) == 2
-    assert "no best_model.pth" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", SHIPPED)

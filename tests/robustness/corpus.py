@@ -518,14 +518,14 @@ def _(folder: Path) -> str:
 
 @case("checkpoint", "a truncated ONNX file", "rejected: model.onnx: not a readable ONNX file")
 def _(folder: Path) -> str:
-    (folder / "model.onnx").write_bytes(SHIPPED["names"].with_suffix(".onnx").read_bytes()[:100_000])
+    (folder / "model.onnx").write_bytes(SHIPPED["names"].read_bytes()[:100_000])
     OnnxModel(folder / "model.onnx")
     return "loaded"
 
 
 def onnx_with(folder: Path, **metadata: object) -> str:
     """Load shipped weights with other metadata."""
-    proto = onnx.load(SHIPPED["names"].with_suffix(".onnx"))
+    proto = onnx.load(SHIPPED["names"])
     proto.metadata_props[0].value = json.dumps(json.loads(proto.metadata_props[0].value) | metadata)
     (folder / "model.onnx").write_bytes(proto.SerializeToString())
     OnnxModel(folder / "model.onnx")

@@ -120,12 +120,19 @@ def read_onnx(data: bytes) -> None:
     OnnxModel(FOLDER / "model.onnx")
 
 
+def read_exported(data: bytes) -> None:
+    """An exported model, whose weights are taken to go on training."""
+    (FOLDER / "model.onnx").write_bytes(data)
+    load_model(FOLDER / "model.onnx")
+
+
 def read_metadata(data: bytes) -> None:
     """What an exported model says of itself, beside an intact graph."""
     model = onnx.load(FOLDER / "intact.onnx")
     model.metadata_props[0].value = data.decode(errors="replace")
     onnx.save(model, FOLDER / "model.onnx")
     OnnxModel(FOLDER / "model.onnx")
+    load_model(FOLDER / "model.onnx")
 
 
 def read_exif(data: bytes) -> None:
@@ -198,6 +205,7 @@ READERS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {  # with inta
     "recipe": (read_recipe, [b"epochs: 4\naugment: 0.5\n", *(path.read_bytes() for path in RECIPES)]),
     "exif": (read_exif, [an_exif_block()]),
     "onnx": (read_onnx, [an_onnx_model()]),
+    "exported": (read_exported, [(FOLDER / "intact.onnx").read_bytes()]),
     "document": (read_document, documents()),
     "metadata": (read_metadata, [onnx.load(FOLDER / "intact.onnx").metadata_props[0].value.encode()]),
     "checkpoint": (read_checkpoint, [good_checkpoint(FOLDER / "model.pth").read_bytes()]),
