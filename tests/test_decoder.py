@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import lzma
 import math
 import os
 import shutil
@@ -567,11 +568,11 @@ def test_a_language_alone_is_a_decoder_with_the_usual_settings(tmp_path):
 def unpacked(path) -> tuple[dict, bytes]:
     """The header and the arrays of a file, as `storage` describes it."""
     line, _, packed = path.read_bytes()[len(storage.MAGIC) :].partition(b"\n")
-    return json.loads(line), zlib.decompress(packed)
+    return json.loads(line), lzma.decompress(packed)
 
 
 def write_packed(path, header: object, payload: bytes) -> None:
-    path.write_bytes(storage.MAGIC + json.dumps(header).encode() + b"\n" + zlib.compress(payload))
+    path.write_bytes(storage.MAGIC + json.dumps(header).encode() + b"\n" + lzma.compress(payload))
 
 
 WITHOUT = object()

@@ -1,8 +1,8 @@
-"""The file of a language model: a line of magic, a line of JSON, and arrays compressed by zlib.
+"""The file of a language model: a line of magic, a line of JSON, and compressed arrays.
 
     hwrlib-language-1
     {"kind": "CharacterModel", ..., "arrays": [["classes", "<u2", 57935], ["log_probs", "<f2", 57935]]}
-    (zlib: the little-endian bytes of the arrays, one after the other)
+    (xz: the little-endian bytes of the arrays, one after the other; earlier versions compressed them by zlib, a half larger)
 
 No pickle, so a file runs no code. The sizes are checked against the file before anything is allocated.
 """
@@ -10,6 +10,7 @@ No pickle, so a file runs no code. The sizes are checked against the file before
 from __future__ import annotations
 
 import json
+import lzma
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,9 @@ MAGIC = b"hwrlib-language-1\n"
 DTYPES = ("<u1", "<u2", "<u4", "<f2", "<f4")
 MAX_HEADER = 1 << 20  # bytes
 MAX_BYTES = 1 << 28  # of a file, and of its arrays when unpacked: 32 million n-grams
-MAX_RATIO = 1100  # zlib packs at most 1,032 bytes into one
+MAX_RATIO = 8000  # xz packs at most some 7,000 bytes into one
+MAX_MEMORY = 1 << 26  # bytes that unpacking needs besides
+XZ = b"\xfd7zXZ\0"  # what it begins with
 
 
 def write(path: str | Path, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -36,7 +39,7 @@ def write(path: str | Path, header: dict[str, Any], arrays: dict[str, np.ndarray
     parts = [[name, array.dtype.str.replace("|", "<"), len(array)] for name, array in arrays.items()]
     payload = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays.values())
     with atomic_write(path) as file:
-        file.write(MAGIC + json.dumps({**header, "arrays": parts}).encode() + b"\n" + zlib.compress(payload, 9))
+        file.write(MAGIC + json.dumps({**header, "arrays": parts}).encode() + b"\n" + lzma.compress(payload))
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -59,7 +62,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header = json.loads(line)
         parts = [(str(name), np.dtype(DTYPES[DTYPES.index(dtype)]), length) for name, dtype, length in header["arrays"]]
         return header, _unpack(packed, parts)
-    except (ValueError, TypeError, KeyError, RecursionError, zlib.error) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"{path}: damaged or cut short ({error}); save the language model again") from error
 
 
@@ -82,7 +85,8 @@ def _unpack(packed: bytes, parts: list[tuple[str, np.dtype, int]]) -> dict[str, 
     size = sum(dtype.itemsize * length for _, dtype, length in parts)
     if size > min(MAX_BYTES, MAX_RATIO * len(packed)):
         raise ValueError(f"arrays of {size} bytes are said to be in {len(packed)}")
-    unpacker = zlib.decompressobj()
+    is_xz = packed.startswith(XZ)
+    unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_MEMORY) if is_xz else zlib.decompressobj()
     payload = unpacker.decompress(packed, size + 1)  # one byte more, to notice that there is more
     if len(payload) != size or not unpacker.eof:
         raise ValueError(f"the arrays do not have {size} bytes")
