@@ -2,7 +2,7 @@
 
 A model checkpoint (`best_model.pth`, `epoch_3_model_checkpoint.pth`) is all that reading needs: weights, charset,
 normalisation, and the configuration and metrics of its training. `resume.pth` holds what training needs besides.
-Shipped weights (`weights/`) are such model checkpoints, each with its model card.
+Shipped weights (`weights/`) are ONNX files made of such checkpoints, each with its model card.
 """
 
 from __future__ import annotations
@@ -126,11 +126,19 @@ def load_model(
 ) -> tuple[CRNN, Charset, Normalisation, dict[str, Any]]:
     """A model ready to read, its charset and normalisation, and a dictionary of its `config` and `metrics`.
 
+    Args:
+        path: of a checkpoint, or of an ONNX file made of one.
+        device: where the model will be.
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is rejected (see `load_safely`), or its parts do not fit together.
     """
-    content = load_safely(path, device=device)
+    if Path(path).suffix.lower() == ".onnx":
+        from hwrlib.onnx.checkpoint import load_content  # imports onnx, which other checkpoints do without
+
+        content = load_content(path)
+    else:
+        content = load_safely(path, device=device)
     try:
         arguments, weights = _current(content["arguments"]), content["model"]
         _check_weights(arguments, weights)
@@ -181,28 +189,58 @@ def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
 
     Args:
         source: as `find_checkpoint` accepts it.
-        model: to be changed. Characters that the other does not know keep their random weights.
+        model: to be changed. Characters that the other does not know keep their random weights. Its LSTM may be wider
+            (`hidden`): at first nothing listens to the new units, so that it reads as the other does.
         charset: of `model`.
     Raises:
         FileNotFoundError, ValueError: there is no such checkpoint, or its layers have other sizes.
     """
     path = find_checkpoint(source)
     other, other_charset, _, _ = load_model(path)
-    sizes = [
+    theirs, ours = (
         {key: value for key, value in each.arguments.items() if key not in ("num_classes", "dropout")}
         for each in (other, model)
-    ]
-    if sizes[0] != sizes[1]:
-        raise ValueError(f"start_from: the model of {path} has {sizes[0]}, this training {sizes[1]}; make them equal")
+    )
+    if theirs | {"hidden": 0} != ours | {"hidden": 0} or theirs.get("hidden", 0) > ours.get("hidden", 0):
+        raise ValueError(
+            f"start_from: the model of {path} has {theirs}, this training {ours}; make them equal (`hidden` may be larger)"
+        )
     shared = [c for c in charset.characters if not other_charset.missing(c)]
     rows, other_rows = ([BLANK, *known.encode("".join(shared))] for known in (charset, other_charset))
     weights = other.state_dict()
     for name, value in model.state_dict().items():
+        if name.startswith("rnn.") and value.shape != weights[name].shape:
+            weights[name] = _widened(weights[name], value, row_blocks=4, column_blocks=1 if "weight_hh" in name else 2)
+        elif name == "classifier.weight" and value.shape[1] != weights[name].shape[1]:
+            weights[name] = _widened(weights[name], torch.zeros(len(weights[name]), value.shape[1]), 1, 2)
         if name.startswith(CLASS_LAYERS):
             value = value.clone()
             value[rows] = weights[name][other_rows]
             weights[name] = value
     model.load_state_dict(weights)
+
+
+def _widened(smaller: Tensor, larger: Tensor, row_blocks: int, column_blocks: int) -> Tensor:
+    """Weights of an LSTM among those of one with more units, whose own weights stay random, and whom the old ones ignore.
+
+    Args:
+        smaller: (rows, ...), a block of rows for each gate and a block of columns for each direction.
+        larger: its random weights.
+        row_blocks, column_blocks: how many of them.
+    """
+
+    def places(axis: int, blocks: int) -> Tensor:
+        """Where the smaller one's rows or columns stand in the larger one: at the beginning of each block."""
+        old, new = smaller.shape[axis] // blocks, larger.shape[axis] // blocks
+        return (torch.arange(blocks)[:, None] * new + torch.arange(old)).flatten()
+
+    widened, rows = larger.clone(), places(0, row_blocks)
+    if smaller.ndim == 1:
+        widened[rows] = smaller
+    else:
+        widened[rows] = 0
+        widened[rows[:, None], places(1, column_blocks)] = smaller
+    return widened
 
 
 # Finding checkpoints -------------------------------------------------------------------------------------------------

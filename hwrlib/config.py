@@ -49,6 +49,12 @@ class TrainConfig:
     data: str = knob("data/synthetic", "folder of the data set")
     extra_data: str = knob("", "further data sets, separated by commas, whose training lines are mixed in; empty: none")
     corrections: str = knob("", "CSV of decisions on suspect labels (notebook 05); empty: labels as they are")
+    balance: float = knob(
+        0.0,
+        "0: every line is drawn equally often; 1: every writer (column WRITER of the tables); between: small ones more",
+        at_least=0,
+        at_most=1,
+    )
     train_limit: int = knob(0, "train on this many lines of `data`, drawn at random; 0: all", at_least=0, at_most=10**12)
     characters: str = knob("", "the charset; empty: the characters of the training labels")
 

@@ -93,6 +93,7 @@ class LineDataset(Dataset):
         normalisation: how every image is prepared.
     Attributes:
         names, texts: the image file and the label of every line.
+        writers: who wrote each line; "" without a column WRITER in the table.
         widths: (len,) px of every line after normalisation.
         skipped: rows that are not used: special labels, accents in another encoding, further rows of an image, broken
             images, what `select` excluded.
@@ -105,7 +106,7 @@ class LineDataset(Dataset):
     def __init__(self, folder: str | Path, split: str, normalisation: Normalisation = Normalisation()):
         self.folder, self.split, self.normalisation = Path(folder), split, normalisation
         check_split(folder, split)
-        labels = read_labels(self.folder / f"{split}.csv")
+        labels = read_labels(self.folder / f"{split}.csv", optional_column="WRITER")
         special = labels["IDENTITY"].map(is_special).astype(bool)
         misread = labels["IDENTITY"].map(is_misread).astype(bool)
         repeated = labels[~special].duplicated("FILENAME").reindex(labels.index, fill_value=False)
@@ -114,6 +115,7 @@ class LineDataset(Dataset):
         self.skipped += [Skipped(name, "not the first row of its image") for name in labels["FILENAME"][repeated]]
         labels = labels[~special & ~misread & ~repeated]
         self.names, self.texts = labels["FILENAME"].tolist(), labels["IDENTITY"].tolist()
+        self.writers = labels["WRITER"].tolist()
         self._on_disk = _other_spellings(self.folder / split, self.names)
         files = [self._on_disk.get(name, name) for name in self.names]
         self._cache = InkCache(self.folder / split, files, normalisation)
@@ -139,6 +141,7 @@ class LineDataset(Dataset):
 
     def _keep(self, indices: np.ndarray) -> None:
         self.names, self.texts = [self.names[i] for i in indices], [self.texts[i] for i in indices]
+        self.writers = [self.writers[i] for i in indices]
         self._rows, self.widths = self._rows[indices], self.widths[indices]
 
     def _skip_broken(self) -> None:
@@ -190,6 +193,24 @@ class JoinedLines(ConcatDataset):
         """(len,) px of every line after normalisation."""
         return np.concatenate([lines.widths for lines in self.datasets])
 
+    def shares(self, balance: float) -> np.ndarray | None:
+        """How often each line is drawn, (len,), on average once: a writer of n lines n ** (1 - balance) times; None if 0.
+
+        Raises:
+            ValueError: a line has no writer.
+        """
+        if balance == 0:
+            return None
+        if missing := [lines.folder for lines in self.datasets if "" in lines.writers]:
+            raise ValueError(f"{missing[0] / 'train.csv'}: `balance` needs the column WRITER with a name in every row")
+        _, writer, lines_of = np.unique(
+            [f"{number} {name}" for number, lines in enumerate(self.datasets) for name in lines.writers],
+            return_inverse=True,
+            return_counts=True,
+        )
+        shares = lines_of[writer] ** -float(balance)
+        return shares / shares.mean()
+
 
 # Loaders -------------------------------------------------------------------------------------------------------------
 
@@ -205,12 +226,21 @@ class BucketSampler(Sampler[list[int]]):
         batch_size: lines per batch; the last one may be smaller.
         seed: of the order.
         processes: that take the batches by turns; the first ones come again at the end, so that all have equally many.
+        shares: (len,) how often each line is drawn in an epoch, on average once; None: each once.
     """
 
-    def __init__(self, widths: np.ndarray, batch_size: int, *, seed: int = 0, processes: int = 1):
+    def __init__(
+        self,
+        widths: np.ndarray,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        processes: int = 1,
+        shares: np.ndarray | None = None,
+    ):
         # Not named `batch_size`: Accelerate would complete the batches by itself, and otherwise in a resumed epoch.
         self.widths, self.lines_per_batch, self.seed = np.asarray(widths), batch_size, seed
-        self.processes, self.drop_last = processes, False
+        self.processes, self.drop_last, self.shares = processes, False, shares
         self.epoch, self.start = 0, 0
 
     def __len__(self) -> int:
@@ -225,7 +255,7 @@ class BucketSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         random, count = np.random.default_rng((self.seed, self.epoch)), self.lines_per_batch
-        order, size, batches = random.permutation(len(self.widths)), count * BUCKET_BATCHES, []
+        order, size, batches = random.permutation(self._drawn(random)), count * BUCKET_BATCHES, []
         for first in range(0, len(order), size):
             bucket = order[first : first + size]
             bucket = bucket[np.argsort(self.widths[bucket], kind="stable")]
@@ -233,6 +263,13 @@ class BucketSampler(Sampler[list[int]]):
         random.shuffle(batches)
         batches = list(islice(cycle(batches), len(self)))
         yield from batches[self.start :]
+
+    def _drawn(self, random: np.random.Generator) -> np.ndarray:
+        """(len,) the lines of an epoch: one with a share of 1.4 occurs once or twice, one with 0.3 once or not at all."""
+        if self.shares is None:
+            return np.arange(len(self.widths))
+        ends = np.cumsum(self.shares) * (len(self.shares) / self.shares.sum())
+        return np.searchsorted(ends, np.arange(len(ends)) + random.random()).clip(max=len(ends) - 1)
 
 
 def train_loader(
@@ -243,9 +280,10 @@ def train_loader(
     seed: int = 0,
     workers: int = 0,
     processes: int = 1,
+    shares: np.ndarray | None = None,
 ) -> DataLoader:
     """Shuffled batches of lines of similar width; `loader.batch_sampler.start_at` chooses the order."""
-    sampler = BucketSampler(dataset.widths, batch_size, seed=seed, processes=processes)
+    sampler = BucketSampler(dataset.widths, batch_size, seed=seed, processes=processes, shares=shares)
     return _loader(dataset, charset, sampler, workers)
 
 

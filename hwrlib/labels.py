@@ -61,20 +61,29 @@ def as_written(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell[1:]) else cell
 
 
-def read_labels(path: str | Path, *, filename_column: str = "FILENAME", text_column: str = "IDENTITY") -> pd.DataFrame:
+def read_labels(
+    path: str | Path, *, filename_column: str = "FILENAME", text_column: str = "IDENTITY", optional_column: str = ""
+) -> pd.DataFrame:
     """Read a table of labels as text: an empty cell is "", and NULL, NA or nan are what was written.
 
     Args:
         path: CSV or TSV; comma, semicolon or tab; UTF-8 (with or without BOM), UTF-16 with BOM, or cp1252/latin-1.
         filename_column: header of the column with the image's file name.
         text_column: header of the column with the text.
+        optional_column: header of a further column, in capitals or not; its cells are "" in a table without it.
     Returns:
-        Columns FILENAME and IDENTITY; every cell a str, stripped, NFC.
+        Columns FILENAME, IDENTITY and the optional one; every cell a str, stripped, NFC.
     Raises:
         ValueError: a column is missing, or the file is not a table.
     """
     columns = {"FILENAME": filename_column, "IDENTITY": text_column}
-    return parse_labels(Path(path).read_bytes(), name=str(path), columns=columns)
+    data = Path(path).read_bytes()
+    if not optional_column:
+        return parse_labels(data, name=str(path), columns=columns)
+    header = read_header(data, name=str(path), columns=list(columns.values()))
+    if found := [column for column in header if column.casefold() == optional_column.casefold()]:
+        return parse_labels(data, name=str(path), columns=columns | {optional_column: found[0]})
+    return parse_labels(data, name=str(path), columns=columns).assign(**{optional_column: ""})
 
 
 def read_header(data: bytes, *, name: str, columns: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ ends with the same weights, bit for bit.
 """
 
 import argparse
+import atexit
 import logging
 import math
 import os
@@ -184,6 +185,7 @@ def fit(
         raise ValueError(f"resume must be True or False, not {resume!r}")
     check_files(config, with_data=sets is None)
     more_texts = _texts_for_language(config)
+    atexit.register(_leave_group)
     with _opened_folder(run_dir, resume) as folder, with_remedy(folder), logging_to(folder / "train.log"):
         lines, validation_set, charset = training_data(config, sets)
         digests = digest(*lines.datasets), digest(validation_set)
@@ -192,7 +194,8 @@ def fit(
         if resume:
             checkpointer.restore()
         options = dict(batch_size=config.batch_size, seed=config.seed, workers=config.workers)
-        loader = train_loader(lines, charset, processes=training.accelerator.num_processes, **options)
+        processes, shares = training.accelerator.num_processes, lines.shares(config.balance)
+        loader = train_loader(lines, charset, processes=processes, shares=shares, **options)
         validation_loader = eval_loader(validation_set, charset, workers=config.workers)
         with with_remedy(folder, kept="the last saved checkpoint is intact"), checkpointer:
             _run_epochs(training, checkpointer, loader, validation_loader, on_epoch, on_step)
@@ -226,6 +229,12 @@ def _run_epochs(
         report_epoch(training, validation)
         on_epoch(pd.DataFrame(training.history))
         checkpointer.stop_if_requested()
+
+
+def _leave_group() -> None:
+    """Close the connections to other processes, if any: their threads abort Python when it ends (PyTorch issue 190489)."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _texts_for_language(config: TrainConfig) -> Sequence[str] | Mapping[str, float]:

@@ -226,7 +226,7 @@ def test_a_file_a_folder_or_a_shipped_name_is_found(saved):
 def test_shipped_weights_are_small_and_documented(name):
     assert SHIPPED[name].stat().st_size <= 12_000_000
     assert SHIPPED[name].with_suffix(".md").is_file()
-    assert not Path(load_safely(SHIPPED[name])["config"]["data"]).is_absolute()
+    assert not Path(load_model(SHIPPED[name])[3]["config"]["data"]).is_absolute()
 
 
 # Started from --------------------------------------------------------------------------------------------------------
@@ -246,8 +246,21 @@ def test_a_model_starts_from_anothers_weights(saved):
 
 
 def test_weights_of_other_sizes_are_refused(saved):
-    with pytest.raises(ValueError, match="start_from: the model of .*'hidden': 3.*'hidden': 4"):
-        start_from(saved, CRNN(4, width=8, hidden=4), Charset("AÉB"))
+    with pytest.raises(ValueError, match="start_from: the model of .*'hidden': 3.*'hidden': 2.*`hidden` may be larger"):
+        start_from(saved, CRNN(4, width=8, hidden=2), Charset("AÉB"))
+    with pytest.raises(ValueError, match="start_from: the model of .*'width': 8.*'width': 16"):
+        start_from(saved, CRNN(4, width=16, hidden=3), Charset("AÉB"))
+
+
+def test_a_wider_lstm_reads_at_first_as_the_narrower_one(saved):
+    charset = Charset("AÉB")
+    model, other = CRNN(4, width=8, hidden=5).eval(), load_model(saved)[0].eval()
+    start_from(saved, model, charset)
+    images, widths = torch.rand(2, 1, 40, 96), torch.tensor([96, 64])
+    torch.testing.assert_close(model(images, widths).log_probs, other(images, widths).log_probs)
+    model.train()(images, widths).log_probs.square().sum().backward()
+    heard = model.classifier.weight.grad.view(4, 2, 5)[:, :, 3:]  # the new units of both directions
+    assert (model.classifier.weight.view(4, 2, 5)[:, :, 3:] == 0).all() and (heard != 0).any()
 
 
 # Files that declare what they do not hold ----------------------------------------------------------------------------

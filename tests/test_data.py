@@ -313,6 +313,46 @@ def test_an_epoch_can_be_taken_up_in_its_midst():
     assert batches_at(1, start=50) == batches_at(1)[50:] and batches_at(1, start=126) == []
 
 
+def test_lines_are_drawn_as_often_as_their_shares_say():
+    shares = np.repeat([0.4, 1.0, 2.8], [500, 303, 200])
+    shares = shares / shares.mean()
+    counts = np.zeros((50, 1003))
+    for epoch in range(50):
+        sampler = BucketSampler(WIDTHS, 8, shares=shares)
+        sampler.start_at(epoch)
+        batches = list(sampler)
+        assert list(map(len, batches)).count(8) == 125 and len(batches) == 126
+        np.add.at(counts[epoch], sum(batches, []), 1)
+    assert (abs(counts - shares) < 1).all()  # once or twice, never thrice
+    assert abs(counts.mean(0) - shares).max() < 0.3  # and each line in its turn
+
+
+def test_writers_with_few_lines_are_drawn_more_often(folder, tmp_path, write_split):
+    def with_writers(folder, writers: list[str]) -> LineDataset:
+        table = folder / "train.csv"
+        rows = table.read_text(encoding="utf-8").splitlines()
+        table.write_text("\n".join(map(",".join, zip(rows, ["WRITER", *writers]))), encoding="utf-8")
+        return opened(folder)
+
+    write_split(tmp_path / "more", "train", ["ELLE", "A"])
+    first = with_writers(folder, ["Anne"] * 16 + ["Léon"] * 4 + [f"one {i}" for i in range(10)])
+    joined = JoinedLines([first, with_writers(tmp_path / "more", ["Anne", "Anne"])])
+    assert joined.shares(0) is None
+    shares = joined.shares(0.5)
+    np.testing.assert_allclose(shares / shares[25], np.repeat([1 / 4, 1 / 2, 1, 2**-0.5], [16, 4, 10, 2]))
+    assert np.isclose(shares.mean(), 1)
+    assert np.isclose(joined.shares(1.0)[:16].sum(), joined.shares(1.0)[16:20].sum())
+    first.select(np.arange(10, 30), "for a test")
+    assert first.writers[:7] == ["Anne"] * 6 + ["Léon"] and len(joined.shares(0.5)) == len(
+        JoinedLines(joined.datasets).shares(0.5)
+    )
+
+
+def test_balance_needs_the_writers(folder):
+    with pytest.raises(ValueError, match=r"train.csv: `balance` needs the column WRITER with a name in every row"):
+        JoinedLines([opened(folder)]).shares(0.5)
+
+
 def test_lines_of_like_width_stand_together():
     def padding(batches: list[list[int]]) -> float:
         padded = sum(len(batch) * WIDTHS[batch].max() for batch in batches)
