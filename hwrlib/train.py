@@ -185,7 +185,6 @@ def fit(
         raise ValueError(f"resume must be True or False, not {resume!r}")
     check_files(config, with_data=sets is None)
     more_texts = _texts_for_language(config)
-    atexit.register(_leave_group)
     with _opened_folder(run_dir, resume) as folder, with_remedy(folder), logging_to(folder / "train.log"):
         lines, validation_set, charset = training_data(config, sets)
         digests = digest(*lines.datasets), digest(validation_set)
@@ -231,6 +230,7 @@ def _run_epochs(
         checkpointer.stop_if_requested()
 
 
+@atexit.register
 def _leave_group() -> None:
     """Close the connections to other processes, if any: their threads abort Python when it ends (PyTorch issue 190489)."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():

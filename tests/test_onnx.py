@@ -30,17 +30,21 @@ CHARSET = Charset("AELNOZ")  # of the tiny recogniser
 NORMALISATION = Normalisation(height=16, max_width=96, min_width=32)
 
 
+def export_tiny(recognizer: Recognizer, path: Path, bits: int) -> Path:
+    about = dict(config=recognizer.config, metrics=recognizer.metrics)
+    return to_onnx(recognizer.model, recognizer.charset, recognizer.normalisation, path, bits=bits, **about)
+
+
 @pytest.fixture(scope="module")
 def exported(recognizer, tmp_path_factory):
     """The tiny trained recogniser as an ONNX file."""
-    return to_onnx(
-        recognizer.model,
-        recognizer.charset,
-        recognizer.normalisation,
-        tmp_path_factory.mktemp("onnx") / "tiny.onnx",
-        config=recognizer.config,
-        metrics=recognizer.metrics,
-    )
+    return export_tiny(recognizer, tmp_path_factory.mktemp("onnx") / "tiny.onnx", 16)
+
+
+@pytest.fixture(scope="module")
+def quantised(recognizer, tmp_path_factory):
+    """The same with weights in 8 bits."""
+    return export_tiny(recognizer, tmp_path_factory.mktemp("onnx") / "small.onnx", 8)
 
 
 def randomised(model: CRNN) -> CRNN:
@@ -79,18 +83,6 @@ def test_it_reads_the_same_texts_at_the_same_positions(recognizer, exported, dra
         assert [c.start for c in quick.characters] == pytest.approx([c.start for c in slow.characters])
 
 
-@pytest.fixture(scope="module")
-def quantised(recognizer, tmp_path_factory):
-    """The tiny trained recogniser with weights in 8 bits."""
-    return to_onnx(
-        recognizer.model,
-        recognizer.charset,
-        recognizer.normalisation,
-        tmp_path_factory.mktemp("onnx") / "small.onnx",
-        bits=8,
-    )
-
-
 def test_weights_take_half_the_space_or_a_quarter(recognizer, exported, quantised):
     weights = sum(p.numel() for p in recognizer.model.parameters())
     for file, size in ((exported, 2), (quantised, 1)):
@@ -107,8 +99,7 @@ def test_weights_in_8_bits_read_the_same(recognizer, quantised, drawn_set):
 
 def exported_again(path: Path) -> Path:
     """The same file, exported from its own weights."""
-    model, charset, normalisation, _ = load_model(path)
-    again = to_onnx(model, charset, normalisation, path.with_name("again.onnx"), bits=8)
+    again = export_tiny(Recognizer.from_checkpoint(path, device="cpu"), path.with_name("again.onnx"), 8)
     assert again.read_bytes() == path.read_bytes()  # rounding what was rounded changes nothing
     return again
 
