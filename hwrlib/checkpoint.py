@@ -25,7 +25,7 @@ from hwrlib.charset import BLANK, Charset
 from hwrlib.files import atomic_write
 from hwrlib.images import Normalisation
 from hwrlib.interrupt import InterruptLater
-from hwrlib.model import CRNN
+from hwrlib.model import CRNN, STEM
 from hwrlib.progress import logger
 from hwrlib.weights import SHIPPED
 
@@ -190,7 +190,8 @@ def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
     Args:
         source: as `find_checkpoint` accepts it.
         model: to be changed. Characters that the other does not know keep their random weights. Its LSTM may be wider
-            (`hidden`): at first nothing listens to the new units, so that it reads as the other does.
+            (`hidden`) and its stages deeper (`depth`): at first nothing listens to the new units, and the new blocks
+            change nothing, so that it reads as the other does.
         charset: of `model`.
     Raises:
         FileNotFoundError, ValueError: there is no such checkpoint, or its layers have other sizes.
@@ -201,13 +202,17 @@ def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
         {key: value for key, value in each.arguments.items() if key not in ("num_classes", "dropout")}
         for each in (other, model)
     )
-    if theirs | {"hidden": 0} != ours | {"hidden": 0} or theirs.get("hidden", 0) > ours.get("hidden", 0):
+    grown = {key: 0 for key in ("hidden", "depth") if theirs.get(key, 0) <= ours.get(key, 0)}
+    if theirs | grown != ours | grown:
         raise ValueError(
-            f"start_from: the model of {path} has {theirs}, this training {ours}; make them equal (`hidden` may be larger)"
+            f"start_from: the model of {path} has {theirs}, this training {ours}; make them equal "
+            "(`hidden` and `depth` may be larger)"
         )
     shared = [c for c in charset.characters if not other_charset.missing(c)]
     rows, other_rows = ([BLANK, *known.encode("".join(shared))] for known in (charset, other_charset))
     weights = other.state_dict()
+    if theirs.get("depth") != ours.get("depth"):
+        weights = _deepened(weights, model.state_dict(), theirs["depth"], ours["depth"])
     for name, value in model.state_dict().items():
         if name.startswith("rnn.") and value.shape != weights[name].shape:
             weights[name] = _widened(weights[name], value, row_blocks=4, column_blocks=1 if "weight_hh" in name else 2)
@@ -218,6 +223,17 @@ def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
             value[rows] = weights[name][other_rows]
             weights[name] = value
     model.load_state_dict(weights)
+
+
+def _deepened(weights: dict[str, Tensor], larger: dict[str, Tensor], old: int, new: int) -> dict[str, Tensor]:
+    """Weights with stages of `old` blocks, under their names among `larger` ones with `new`, which fill the gaps."""
+    deepened = dict(larger)
+    for name, value in weights.items():
+        part, number, *rest = name.split(".")
+        if part == "cnn" and (block := int(number) - STEM) >= 0:
+            name = ".".join([part, str(STEM + block // old * new + block % old), *rest])
+        deepened[name] = value
+    return deepened
 
 
 def _widened(smaller: Tensor, larger: Tensor, row_blocks: int, column_blocks: int) -> Tensor:

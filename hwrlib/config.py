@@ -67,12 +67,16 @@ class TrainConfig:
 
     model: str = knob(
         "residual",
-        "architecture; `baseline` is the original design and ignores the next four",
+        "architecture; `baseline` is the original design and ignores the next five",
         choices=("residual", "baseline"),
     )
     width: int = knob(
-        32, "channels of the first residual block; the next two have 2x and 4x", at_least=MIN_CHANNELS, at_most=4096
+        32,
+        "channels of the first stage of residual blocks; the next two have 2x and 4x",
+        at_least=MIN_CHANNELS,
+        at_most=4096,
     )
+    depth: int = knob(1, "residual blocks in each of the three stages", above=0, at_most=32)
     hidden: int = knob(128, "LSTM units in each direction", above=0, at_most=65_536)
     layers: int = knob(2, "number of LSTM layers", above=0, at_most=32)
     dropout: float = knob(0.1, "fraction of features dropped before each LSTM layer and the classifier", at_least=0, below=1)

@@ -21,6 +21,7 @@ from hwrlib.charset import BLANK
 MIN_CHANNELS = (
     8  # with fewer, the backward pass of a strided 1 x 1 convolution on a CPU may write beyond its memory (torch 2.14)
 )
+STEM = 3  # layers of the residual CNN before its first block
 FULL_INK = 255.0  # the value of ink in uint8 images
 
 
@@ -99,14 +100,17 @@ class Parts(NamedTuple):
     shortcut: nn.Module | None  # (N, F, T) -> (T, N, C), for training only
 
 
-def residual(num_classes: int, *, width: int = 32, hidden: int = 128, layers: int = 2, dropout: float = 0.1) -> Parts:
+def residual(
+    num_classes: int, *, width: int = 32, depth: int = 1, hidden: int = 128, layers: int = 2, dropout: float = 0.1
+) -> Parts:
     """Ours: residual blocks with batch normalisation, the maximum of each column, and a shortcut head in training.
 
     Where in its column a stroke stands matters little; which letter it belongs to matters. The shortcut, a CTC head
     directly on the columns, takes the network off the all-blank plateau.
 
     Args:
-        width: channels of the first of three residual blocks; the others have 2x and 4x.
+        width: channels of the first of three stages of residual blocks; the others have 2x and 4x.
+        depth: residual blocks in each stage; all but its first pass on at first what they get (see `ResidualBlock`).
         hidden: LSTM units in each direction.
         layers: number of LSTM layers.
         dropout: fraction of features dropped before each LSTM layer and the classifier.
@@ -114,7 +118,12 @@ def residual(num_classes: int, *, width: int = 32, hidden: int = 128, layers: in
         ValueError: `width` is below 8, or a size is far beyond what anybody trains.
     Source: Retsinas et al., *Best Practices for a Handwritten Text Recognition System* (2022).
     """
-    limits = {"width": (width, MIN_CHANNELS, 4096), "hidden": (hidden, 1, 65_536), "layers": (layers, 1, 32)}
+    limits = {
+        "width": (width, MIN_CHANNELS, 4096),
+        "depth": (depth, 1, 32),
+        "hidden": (hidden, 1, 65_536),
+        "layers": (layers, 1, 32),
+    }
     for name, (size, low, high) in limits.items():
         if type(size) is not int or not low <= size <= high:
             raise ValueError(f"{name} must be an integer from {low} to {high}, not {size!r}")
@@ -122,14 +131,20 @@ def residual(num_classes: int, *, width: int = 32, hidden: int = 128, layers: in
         nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False),  # (N, w, H/2, W/2)
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
-        ResidualBlock(width, width),  # (N, w, H/2, W/2)
-        ResidualBlock(width, 2 * width, stride=(2, 2)),  # (N, 2w, H/4, W/4)
-        ResidualBlock(2 * width, 4 * width, stride=(2, 1)),  # (N, 4w, H/8, W/4)
+        *stage(depth, width, width),  # (N, w, H/2, W/2)
+        *stage(depth, width, 2 * width, stride=(2, 2)),  # (N, 2w, H/4, W/4)
+        *stage(depth, 2 * width, 4 * width, stride=(2, 1)),  # (N, 4w, H/8, W/4)
         ColumnMax(),  # (N, 4w, W/4)
     ).to(memory_format=torch.channels_last)  # the layout in which CPUs and tensor cores convolve fastest
     rnn = BiLSTM(4 * width, hidden, num_layers=layers, dropout=dropout)
     classifier = init_blank_bias(nn.Linear(2 * hidden, num_classes))
     return Parts(cnn, 4, rnn, classifier, init_blank_bias(ShortcutHead(4 * width, num_classes)))
+
+
+def stage(depth: int, in_channels: int, out_channels: int, *, stride: tuple[int, int] = (1, 1)) -> list["ResidualBlock"]:
+    """Residual blocks after each other, of which the first changes the size."""
+    first = ResidualBlock(in_channels, out_channels, stride=stride)
+    return [first] + [ResidualBlock(out_channels, out_channels, identity=True) for _ in range(depth - 1)]
 
 
 def baseline(num_classes: int) -> Parts:
@@ -152,14 +167,23 @@ ARCHITECTURES: dict[str, Callable[..., Parts]] = {"residual": residual, "baselin
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions with batch normalisation around an identity (He et al., *Deep Residual Learning*, 2015)."""
+    """Two 3 x 3 convolutions with batch normalisation around an identity (He et al., *Deep Residual Learning*, 2015).
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride: tuple[int, int] = (1, 1)):
+    Args:
+        in_channels, out_channels: features of each pixel before and after.
+        stride: px down and across from one output to the next.
+        identity: begin as the identity (of an input that is not negative), the scale of the last normalisation being 0
+            (Goyal et al., *Accurate, Large Minibatch SGD*, 2017).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: tuple[int, int] = (1, 1), identity: bool = False):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_channels)
+        if identity:
+            nn.init.zeros_(self.norm2.weight)
         self.project = (
             nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1, stride=stride)
         )

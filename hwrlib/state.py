@@ -216,6 +216,7 @@ def build_model(config: TrainConfig, num_classes: int) -> CRNN:
         num_classes,
         architecture=config.model,
         width=config.width,
+        depth=config.depth,
         hidden=config.hidden,
         layers=config.layers,
         dropout=config.dropout,

@@ -28,7 +28,7 @@ from hwrlib.checkpoint import (
     start_from,
 )
 from hwrlib.images import Normalisation
-from hwrlib.model import CRNN
+from hwrlib.model import CRNN, STEM
 from hwrlib.train import fit
 
 
@@ -246,7 +246,7 @@ def test_a_model_starts_from_anothers_weights(saved):
 
 
 def test_weights_of_other_sizes_are_refused(saved):
-    with pytest.raises(ValueError, match="start_from: the model of .*'hidden': 3.*'hidden': 2.*`hidden` may be larger"):
+    with pytest.raises(ValueError, match="start_from: the model of .*'hidden': 3.*'hidden': 2.*may be larger"):
         start_from(saved, CRNN(4, width=8, hidden=2), Charset("AÉB"))
     with pytest.raises(ValueError, match="start_from: the model of .*'width': 8.*'width': 16"):
         start_from(saved, CRNN(4, width=16, hidden=3), Charset("AÉB"))
@@ -261,6 +261,29 @@ def test_a_wider_lstm_reads_at_first_as_the_narrower_one(saved):
     model.train()(images, widths).log_probs.square().sum().backward()
     heard = model.classifier.weight.grad.view(4, 2, 5)[:, :, 3:]  # the new units of both directions
     assert (model.classifier.weight.view(4, 2, 5)[:, :, 3:] == 0).all() and (heard != 0).any()
+
+
+@pytest.mark.parametrize("old, new", [(1, 2), (2, 3)])
+def test_a_deeper_network_reads_at_first_as_the_shallower_one(tmp_path, old, new):
+    charset, path = Charset("AÉB"), tmp_path / "shallow.pth"
+    other = CRNN(4, width=8, depth=old, hidden=3).eval()
+    for weight in other.cnn.parameters():
+        torch.nn.init.normal_(weight, std=0.3)  # also in the blocks that begin as the identity
+    save_model(path, model=other, charset=charset, normalisation=Normalisation(), config={}, metrics={})
+    model = CRNN(4, width=8, depth=new, hidden=5).eval()
+    start_from(path, model, charset)
+    images, widths = torch.rand(2, 1, 40, 96), torch.tensor([96, 64])
+    torch.testing.assert_close(model(images, widths).log_probs, other(images, widths).log_probs)
+    model.train()(images, widths).log_probs.square().sum().backward()
+    added = [model.cnn[STEM + stage * new + old].norm2.weight for stage in range(3)]
+    assert all((scale == 0).all() and (scale.grad != 0).any() for scale in added)
+
+
+def test_a_shallower_network_is_refused(tmp_path):
+    path, model = tmp_path / "deep.pth", CRNN(4, width=8, depth=2)
+    save_model(path, model=model, charset=Charset("AÉB"), normalisation=Normalisation(), config={}, metrics={})
+    with pytest.raises(ValueError, match="'depth': 2.*'depth': 1.*may be larger"):
+        start_from(path, CRNN(4, width=8), Charset("AÉB"))
 
 
 # Files that declare what they do not hold ----------------------------------------------------------------------------

@@ -56,7 +56,10 @@ def randomised(model: CRNN) -> CRNN:
     return model.eval()
 
 
-@pytest.mark.parametrize("architecture, sizes", [("residual", dict(width=8, hidden=12)), ("baseline", {})])
+@pytest.mark.parametrize(
+    "architecture, sizes",
+    [("residual", dict(width=8, hidden=12)), ("residual", dict(width=8, depth=2, hidden=12)), ("baseline", {})],
+)
 def test_frames_equal_those_of_torch_for_all_widths(architecture, sizes, tmp_path):
     torch.manual_seed(0)
     model = randomised(CRNN(5, architecture=architecture, **sizes))
