@@ -114,7 +114,7 @@ def test_only_training_computes_the_shortcut_and_the_baseline_has_none():
     "arguments, said",
     [
         (dict(architecture="resnet"), "no architecture is called 'resnet'; there are: residual, baseline"),
-        (dict(depth=9), "'residual' has no units; its sizes are: width, depth, hidden, layers, dropout"),
+        (dict(units=9), "'residual' has no units; its sizes are: width, depth, hidden, layers, dropout"),
         (dict(architecture="baseline", width=8), "'baseline' has no width; its sizes are: fixed"),
     ],
 )
