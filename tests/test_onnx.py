@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,21 @@ def exported_again(path: Path) -> Path:
     again = export_tiny(Recognizer.from_checkpoint(path, device="cpu"), path.with_name("again.onnx"), 8)
     assert again.read_bytes() == path.read_bytes()  # rounding what was rounded changes nothing
     return again
+
+
+def test_fewer_bits_make_a_smaller_archive_of_a_file_that_is_as_large(recognizer, quantised, tmp_path):
+    rough = export_tiny(recognizer, tmp_path / "rough.onnx", 5)
+    assert rough.stat().st_size == quantised.stat().st_size
+    assert len(zlib.compress(rough.read_bytes())) < 0.8 * len(zlib.compress(quantised.read_bytes()))
+    ours, theirs = (load_model(path)[0].state_dict()["rnn.forwards.1.weight_hh_l0"] for path in (rough, quantised))
+    steps = theirs.abs().amax(1, keepdim=True) / 15  # of 5 bits
+    assert 0 < ((ours - theirs).abs() / steps).max() <= 0.6
+
+
+def test_bits_that_no_byte_holds_are_refused(recognizer, tmp_path):
+    with pytest.raises(ValueError, match="bits must be 2, 3, 4, 5, 6, 7, 8 or 16, not 9"):
+        export_tiny(recognizer, tmp_path / "model.onnx", 9)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_exported_model_is_a_checkpoint(recognizer, exported):

@@ -2,8 +2,9 @@
 
 `python -m hwrlib.onnx CHECKPOINT FILE.onnx` is the command. The file is a checkpoint, too (`hwrlib.onnx.checkpoint`): it
 holds the charset, the normalisation, and all weights under their names in the model, as 16-bit floats or, with `--bits 8`,
-in half of that. What can be computed from weights alone (32-bit floats, batch normalisation as part of the convolutions,
-LSTM gates in ONNX's order), the runtime computes once, when it loads the file.
+in half of that. With `--bits 7` the file is as large, but takes less room in archives and repositories. What can be
+computed from weights alone (32-bit floats, batch normalisation as part of the convolutions, LSTM gates in ONNX's order),
+the runtime computes once, when it loads the file.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from hwrlib.onnx.graph import IR_VERSION, OPSET, Graph, geometry
 from hwrlib.onnx.runtime import FORMAT
 from hwrlib.recognizer import LANGUAGE_SUFFIX
 
+BITS = (*range(2, 9), 16)  # in which matrices can be stored
 LSTM_GATES = (0, 3, 1, 2)  # torch stacks the gates as input, forget, cell, output; ONNX as input, output, forget, cell
 
 
@@ -43,13 +45,16 @@ def to_onnx(
         model: the graph reads as it does in evaluation mode; the shortcut head, which only training uses, is stored beside.
         charset, normalisation, config, metrics: stored as metadata.
         path: the file to write, `.onnx`.
-        bits: of the matrices' weights: 16, or 8 with a scale for each row.
+        bits: of the matrices' weights: 16, or from 2 to 8, in a byte each, with a scale for each row.
     Returns:
         `path`. Inputs: `images (N, 1, H, W)` uint8 and `image_widths (N,)` int64; output: `log_probs (T, N, C)`.
     Raises:
+        ValueError: matrices cannot be stored in so many bits.
         TypeError: there is no export rule for one of the CNN's layers.
         WriteError: the disk is full or protected; an old file at `path` is intact.
     """
+    if bits not in BITS:
+        raise ValueError(f"bits must be {', '.join(map(str, BITS[:-1]))} or {BITS[-1]}, not {bits!r}")
     graph = _graph_of(model, normalisation.height, len(charset), bits)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     metadata = {
@@ -86,7 +91,7 @@ class ModelGraph(Graph):
         values = self.remaining.pop(name)
         if values.ndim < 2:
             return self.store(values, name)
-        return self.quantised(values, name) if self.bits == 8 else self.constant(values, name)
+        return self.constant(values, name) if self.bits == 16 else self.quantised(values, name, bits=self.bits)
 
 
 def _graph_of(model: CRNN, height: int, num_classes: int, bits: int) -> onnx.GraphProto:
@@ -194,7 +199,7 @@ def main() -> None:
     parser.add_argument("checkpoint", help="shipped weights by name, a checkpoint file, or a run's folder")
     parser.add_argument("file", help="the file to write; its name ends in .onnx")
     parser.add_argument(
-        "--bits", type=int, choices=(8, 16), default=16, help="of the weights; 8: half the size (default: 16)"
+        "--bits", type=int, choices=BITS, default=16, help="of the weights; 8 or fewer: a byte (default: 16)"
     )
     arguments = parser.parse_args()
     try:

@@ -1,4 +1,4 @@
-"""Building an ONNX graph node by node, with weights in 16 or 8 bits and batch normalisation folded into convolutions."""
+"""Building an ONNX graph node by node: weights in 16 bits or at most 8, batch normalisation folded into convolutions."""
 
 import numpy as np
 import onnx
@@ -34,19 +34,22 @@ class Graph:
             return self.store(values, name)
         return self.add("Cast", self.store(values.astype(np.float16), name), to=TensorProto.FLOAT)
 
-    def quantised(self, values: np.ndarray, name: str = "") -> str:
-        """Store an array in 8 bits, with a scale for each of its first axis; returns the name of the value in 32 bits.
+    def quantised(self, values: np.ndarray, name: str = "", *, bits: int = 8) -> str:
+        """Store an array in bytes, with a scale for each of its first axis; returns the name of the value in 32 bits.
 
         The runtime multiplies once, when it loads the file.
         """
-        levels, scale = quantise(values)
+        levels, scale = quantise(values, bits)
         level = self.add("Cast", self.store(levels, name), to=TensorProto.FLOAT)
         return self.add("Mul", level, self.store(scale, scale_of(name) if name else ""))
 
 
-def quantise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n, ...) as 8-bit levels of the same shape and 32-bit scales (n, 1, ...): `levels * scale` is close to them."""
-    scale = np.abs(values).reshape(len(values), -1).max(axis=1).clip(min=1e-12) / 127
+def quantise(values: np.ndarray, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Values (n, ...) as levels of 2 to 8 bits and 32-bit scales (n, 1, ...): `levels * scale` is close to them.
+
+    Levels are stored as bytes whatever their bits; those with fewer bits compress better.
+    """
+    scale = np.abs(values).reshape(len(values), -1).max(axis=1).clip(min=1e-12) / (2 ** (bits - 1) - 1)
     scale = scale.reshape(-1, *[1] * (values.ndim - 1)).astype(np.float32)
     return np.round(values / scale).astype(np.int8), scale
 
