@@ -54,10 +54,10 @@ weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and
 	test -d data/spliced_more || $(BIN)/python -m hwrlib.synthetic.splices data/kaggle --out data/spliced_more --count 12000 \
 	  --seed 2 --text data/french_names.csv
 	$(BIN)/python -m hwrlib.synthetic --out data/synthetic10k --train 10000 --validation 10 --test 10
-	for step in names_spliced names_more names_last lines lines_more lines_tall lines_all lines_photo lines_wide; do \
+	for step in names_spliced names_more names_last lines lines_more lines_tall lines_all lines_photo lines_wide lines_deep; do \
 	  $(BIN)/python -m hwrlib.train -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; done
 	$(BIN)/python -m hwrlib.onnx runs/names_last hwrlib/weights/names.onnx --bits 8
-	$(BIN)/python -m hwrlib.onnx runs/lines_wide hwrlib/weights/lines.onnx --bits 8
+	$(BIN)/python -m hwrlib.onnx runs/lines_deep hwrlib/weights/lines.onnx --bits 7
 	$(MAKE) language
 	$(if $(PAGES),$(BIN)/python -m hwrlib.pages.training "$(PAGES)" --out runs/pages.pth --steps 6500 && $(BIN)/python -m hwrlib.pages.export runs/pages.pth hwrlib/weights/pages.onnx)
 

@@ -27,8 +27,10 @@ from hwrlib.checkpoint import (
     save_model,
     start_from,
 )
+from hwrlib.config import TrainConfig
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN, STEM
+from hwrlib.state import build_model
 from hwrlib.train import fit
 
 
@@ -284,6 +286,14 @@ def test_a_shallower_network_is_refused(tmp_path):
     save_model(path, model=model, charset=Charset("AÉB"), normalisation=Normalisation(), config={}, metrics={})
     with pytest.raises(ValueError, match="'depth': 2.*'depth': 1.*may be larger"):
         start_from(path, CRNN(4, width=8), Charset("AÉB"))
+
+
+@pytest.mark.parametrize("recipe", ["finetune", "own_hand"])
+def test_recipes_that_start_from_shipped_weights_have_their_sizes(recipe):
+    config = TrainConfig.from_yaml(Path(__file__).parent.parent / "notebooks" / "params" / f"{recipe}.yaml")
+    assert config.start_from in SHIPPED
+    start_from(config.start_from, build_model(config, 4), Charset("ABC"))
+    assert config.height == load_model(SHIPPED[config.start_from])[2].height
 
 
 # Files that declare what they do not hold ----------------------------------------------------------------------------
