@@ -67,11 +67,29 @@ def test_links_lead_somewhere(page):
     assert [target for target in targets if target and not (folder / target).exists()] == []
 
 
+NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
 def test_every_notebook_is_in_the_table():
-    linked = re.findall(r"\]\((notebooks/\d\d_\w+\.ipynb)\)", README)
-    assert linked == sorted(
-        str(path.relative_to(ROOT).as_posix()) for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")
-    )
+    assert re.findall(r"\]\(notebooks/(\d\d_\w+\.ipynb)\)", README) == NOTEBOOKS
+    first = "".join(lessons(NOTEBOOKS[0]))
+    assert re.findall(r"^\| \[[^]]+\]\((\d\d_\w+\.ipynb)\)", first, re.MULTILINE) == NOTEBOOKS[1:]
+
+
+@pytest.mark.parametrize("number, name", enumerate(NOTEBOOKS))
+def test_notebooks_lead_to_each_other(number, name):
+    text = lessons(name)
+    targets = [target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", "".join(text)) if "://" not in target]
+    assert [target for target in targets if not (ROOT / "notebooks" / target).exists()] == []
+    expected = [other for other in (number - 1, number + 1) if 0 <= other < len(NOTEBOOKS)]
+    (around,) = re.findall(r"^(?:Back: |Next: ).*$", text[-1], re.MULTILINE)
+    assert re.findall(r"\]\((\w+\.ipynb)\)", around) == [NOTEBOOKS[other] for other in expected]
+
+
+def lessons(notebook: str) -> list[str]:
+    """The text of its Markdown cells."""
+    cells = json.loads((ROOT / "notebooks" / notebook).read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
 
 
 def test_papermill_commands_name_parameters_that_exist():
