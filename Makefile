@@ -47,7 +47,7 @@ kaggle: $(VENV)/ready  ## the Kaggle archive into data/kaggle: make kaggle ARCHI
 	@test -n "$(ARCHIVE)" || { echo "make kaggle ARCHIVE=path/to/the/archive.zip (or the folder it unpacks to)"; exit 2; }
 	$(BIN)/python -m hwrlib.sources kaggle "$(ARCHIVE)" --out data/kaggle $(if $(OVERWRITE),--overwrite)
 
-weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and data/lines (eight hours; resumes after an interruption) [PAGES=folder of transcribed pages]
+weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and data/lines (ten hours; resumes after an interruption) [PAGES=folder of transcribed pages]
 	$(BIN)/pip install -qq -e ".[weights]"
 	$(BIN)/python -m hwrlib.weights names data/french_names.csv
 	test -d data/spliced || $(BIN)/python -m hwrlib.synthetic.splices data/kaggle --out data/spliced --count 24000 --seed 1
@@ -57,7 +57,8 @@ weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and
 	for step in names_spliced names_more names_last lines lines_more lines_tall lines_all lines_photo lines_wide lines_deep; do \
 	  $(BIN)/python -m hwrlib.train -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; done
 	$(BIN)/python -m hwrlib.onnx runs/names_last hwrlib/weights/names.onnx --bits 8
-	$(BIN)/python -m hwrlib.onnx runs/lines_deep hwrlib/weights/lines.onnx --bits 7
+	$(BIN)/python -m hwrlib.blend runs/lines_deep
+	$(BIN)/python -m hwrlib.onnx runs/lines_deep/blended_model.pth hwrlib/weights/lines.onnx --bits 6
 	$(MAKE) language
 	$(if $(PAGES),$(BIN)/python -m hwrlib.pages.training "$(PAGES)" --out runs/pages.pth --steps 6500 && $(BIN)/python -m hwrlib.pages.export runs/pages.pth hwrlib/weights/pages.onnx)
 
