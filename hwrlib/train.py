@@ -10,6 +10,7 @@ ends with the same weights, bit for bit.
 
 import argparse
 import atexit
+import gc
 import logging
 import math
 import os
@@ -234,6 +235,7 @@ def _run_epochs(
 def _leave_group() -> None:
     """Close the connections to other processes, if any: their threads abort Python when it ends (PyTorch issue 190489)."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        gc.collect()  # finished trainings: their models, which refer to themselves, would keep the group and its threads alive
         torch.distributed.destroy_process_group()
 
 
