@@ -235,7 +235,7 @@ def _run_epochs(
 def _leave_group() -> None:
     """Close the connections to other processes, if any: their threads abort Python when it ends (PyTorch issue 190489)."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        gc.collect()  # finished trainings: their models, which refer to themselves, would keep the group and its threads alive
+        gc.collect()  # models of finished trainings refer to the group, and to themselves
         torch.distributed.destroy_process_group()
 
 
