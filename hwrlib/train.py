@@ -233,10 +233,15 @@ def _run_epochs(
 
 @atexit.register
 def _leave_group() -> None:
-    """Close the connections to other processes, if any: their threads abort Python when it ends (PyTorch issue 190489)."""
+    """Leave the other processes, if any, before Python ends (PyTorch issue 190489).
+
+    Their connections have threads, which DistributedDataParallel keeps alive to the end. One that lets go of a tensor while
+    Python is already ending aborts the process, so they get time to let go of the last ones.
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        gc.collect()  # models of finished trainings refer to the group, and to themselves
+        gc.collect()  # models of finished trainings, which refer to the group
         torch.distributed.destroy_process_group()
+        time.sleep(0.5)
 
 
 def _texts_for_language(config: TrainConfig) -> Sequence[str] | Mapping[str, float]:
