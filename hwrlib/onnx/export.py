@@ -91,7 +91,7 @@ class ModelGraph(Graph):
         values = self.remaining.pop(name)
         if values.ndim < 2:
             return self.store(values, name)
-        return self.constant(values, name) if self.bits == 16 else self.quantised(values, name, bits=self.bits)
+        return self.matrix(values, name, bits=self.bits)
 
 
 def _graph_of(model: CRNN, height: int, num_classes: int, bits: int) -> onnx.GraphProto:

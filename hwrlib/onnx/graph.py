@@ -34,7 +34,11 @@ class Graph:
             return self.store(values, name)
         return self.add("Cast", self.store(values.astype(np.float16), name), to=TensorProto.FLOAT)
 
-    def quantised(self, values: np.ndarray, name: str = "", *, bits: int = 8) -> str:
+    def matrix(self, values: np.ndarray, name: str = "", *, bits: int) -> str:
+        """Store an array in 16 bits, or in fewer, with scales; returns the name of the value in 32 bits."""
+        return self.constant(values, name) if bits == 16 else self.quantised(values, name, bits=bits)
+
+    def quantised(self, values: np.ndarray, name: str = "", *, bits: int) -> str:
         """Store an array in bytes, with a scale for each of its first axis; returns the name of the value in 32 bits.
 
         The runtime multiplies once, when it loads the file.
@@ -60,15 +64,14 @@ def scale_of(name: str) -> str:
 
 
 def convolution(graph: Graph, x: str, layer: nn.Conv2d, norm: nn.BatchNorm2d | None, *, bits: int = 16) -> str:
-    """A convolution; the batch normalisation after it becomes a scale and a shift of its weights, stored in 16 or 8 bits."""
+    """A convolution; the batch normalisation after it becomes a scale and a shift of its weights."""
     weight = array(layer.weight)
     bias = np.zeros(len(weight), np.float32) if layer.bias is None else array(layer.bias)
     if norm is not None:
         scale = array(norm.weight) / np.sqrt(array(norm.running_var) + norm.eps)
         weight = weight * scale[:, None, None, None]
         bias = (bias - array(norm.running_mean)) * scale + array(norm.bias)
-    stored = graph.quantised(weight) if bits == 8 else graph.constant(weight)
-    return graph.add("Conv", x, stored, graph.constant(bias), **geometry(layer))
+    return graph.add("Conv", x, graph.matrix(weight, bits=bits), graph.constant(bias), **geometry(layer))
 
 
 def geometry(layer: nn.Conv2d) -> dict[str, list[int]]:
