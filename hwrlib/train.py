@@ -34,7 +34,7 @@ from tqdm.auto import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from hwrlib import checkpoint
-from hwrlib.augment import augment, photograph
+from hwrlib.augment import augment, erase, photograph
 from hwrlib.charset import Charset
 from hwrlib.checkpoint import Checkpointer
 from hwrlib.config import TrainConfig
@@ -60,7 +60,7 @@ def train_step(training: Training, batch: Batch) -> Tensor:
         The loss, nats per character. A loss that is not finite moves no weight.
     """
     images, image_widths = augment(batch.images, batch.image_widths, training.config.augment)  # (N, 1, H, W), (N,)
-    images = photograph(images, image_widths, training.config.photo)
+    images = photograph(erase(images, training.config.erase), image_widths, training.config.photo)
     with training.autocast():
         log_probs, input_lengths, shortcut = training.model(images, image_widths)  # (T, N, C), (N,), (T, N, C)
     loss = ctc_loss(log_probs, batch, input_lengths).mean()

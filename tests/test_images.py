@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from hwrlib.augment import augment, photograph
+from hwrlib.augment import augment, erase, photograph
 from hwrlib.data import LineDataset
 from hwrlib.files import find_images
 from hwrlib.images import MAX_PIXELS, Normalisation, _evenly_lit, normalise, to_grey
@@ -551,6 +551,20 @@ def test_every_image_is_changed_in_its_own_way_and_stays_legible(inks):
     images, _ = augment(inks[:1].expand(16, -1, -1, -1), WIDTHS[:1].expand(16))
     assert len({image.sum().item() for image in images}) == 16
     assert (images.sum((1, 2, 3)) > 0.12 * (inks[0].float() / 255).sum()).all()
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2])
+def test_the_share_of_columns_that_is_erased_is_what_was_asked_for(share):
+    torch.manual_seed(0)
+    images = torch.rand(200, 1, 40, 800) * 0.5 + 0.5
+    erased = erase(images, share)
+    covered = erased == 0
+    assert torch.equal(erased[~covered], images[~covered]), "what no patch covers stays as it is"
+    touched = covered.any(2)[..., 40:-40].float().mean()
+    assert 0.85 * share < touched < 1.02 * share, "less only where two patches meet"
+    heights = covered.sum(2)[covered.any(2)]
+    assert heights.min() >= 15 and heights.max() == 40
+    assert erase(images, 0) is images
 
 
 # Photos ---------------------------------------------------------------------------------------------------------------
