@@ -51,13 +51,16 @@ weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and
 	$(BIN)/pip install -qq -e ".[weights]"
 	$(BIN)/python -m hwrlib.weights names data/french_names.csv
 	test -d data/spliced || $(BIN)/python -m hwrlib.synthetic.splices data/kaggle --out data/spliced --count 24000 --seed 1
-	test -d data/spliced_more || $(BIN)/python -m hwrlib.synthetic.splices data/kaggle --out data/spliced_more --count 12000 \
-	  --seed 2 --text data/french_names.csv
-	$(BIN)/python -m hwrlib.synthetic --out data/synthetic10k --train 10000 --validation 10 --test 10
-	for step in names_spliced names_more names_last lines lines_more lines_tall lines_all lines_photo lines_wide lines_deep; do \
-	  $(BIN)/python -m hwrlib.train -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; done
-	$(BIN)/python -m hwrlib.onnx runs/names_last hwrlib/weights/names.onnx --bits 8
-	$(BIN)/python -m hwrlib.blend runs/lines_deep
+	for splices in "spliced_more 12000 2" "spliced_photo 12000 3"; do set -- $$splices; test -d data/$$1 || \
+	  $(BIN)/python -m hwrlib.synthetic.splices data/kaggle --out data/$$1 --count $$2 --seed $$3 --text data/french_names.csv || exit 1; done
+	for rendered in "10k 10000 0" "3k 3000 5"; do set -- $$rendered; \
+	  $(BIN)/python -m hwrlib.synthetic --out data/synthetic$$1 --train $$2 --validation 10 --test 10 --seed $$3 || exit 1; done
+	for step in names_spliced names_more names_last names_photo names_paper \
+	    lines lines_more lines_tall lines_all lines_photo lines_wide lines_deep; do \
+	  $(BIN)/python -m hwrlib.train -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; \
+	  case $$step in names_photo) $(BIN)/python -m hwrlib.blend runs/$$step --keep 0.4;; \
+	    names_paper|lines_deep) $(BIN)/python -m hwrlib.blend runs/$$step;; esac || exit 1; done
+	$(BIN)/python -m hwrlib.onnx runs/names_paper/blended_model.pth hwrlib/weights/names.onnx --bits 6
 	$(BIN)/python -m hwrlib.onnx runs/lines_deep/blended_model.pth hwrlib/weights/lines.onnx --bits 6
 	$(MAKE) language
 	$(if $(PAGES),$(BIN)/python -m hwrlib.pages.training "$(PAGES)" --out runs/pages.pth --steps 6500 && $(BIN)/python -m hwrlib.pages.export runs/pages.pth hwrlib/weights/pages.onnx)
