@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # imported where it is used: an ONNX model is read without to
     from hwrlib.pages import Line, Page
 
 CHUNK = 256  # images in memory at a time
-SURE = 0.5  # confidence; what is read with more holds one line, whatever it looks like
+SURE = 0.6  # confidence; what is read with more holds one line, whatever it looks like
 OWN = "own"  # the language that was saved beside the model
 LANGUAGE_SUFFIX = ".lm"  # of its file, which is called as the model is
 
