@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.calamari import Calamari
 from benchmarks.plain import PlainTraining
 from hwrlib.config import TrainConfig
-from hwrlib.train import fit
+from hwrlib.fit import fit
 
 TARGETS = (0.10, 0.05, 0.04)  # validation CER
 

@@ -17,13 +17,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hwrlib.checkpoint import BEST, find_checkpoint, load_model, save_model, start_from
+from hwrlib.checkpoint import BEST, find_checkpoint, load_model, save_model
 from hwrlib.config import TrainConfig
 from hwrlib.data import eval_loader
 from hwrlib.recognizer import LANGUAGE_SUFFIX
 from hwrlib.state import build_model, resolve_precision
 from hwrlib.train import evaluate
 from hwrlib.training_data import load_splits
+from hwrlib.transfer import start_from
 
 BLENDED = "blended_model.pth"
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)  # that are tried

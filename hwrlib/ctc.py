@@ -20,7 +20,7 @@ from hwrlib.charset import BLANK, Charset
 if TYPE_CHECKING:  # imported where it is used: reading an ONNX model needs no torch, whose import takes seconds
     from torch import Tensor
 
-    from hwrlib.data import Batch
+    from hwrlib.collate import Batch
 
 RESCALE_EVERY = 4  # frames; probabilities need many more to underflow
 TINY = np.finfo(float).tiny  # added to a sum before dividing by it

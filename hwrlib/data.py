@@ -1,4 +1,4 @@
-"""From labelled lines on disk to batches: `LineDataset`, `ctc_collate`, and loaders that group lines by width."""
+"""Labelled lines on disk: `LineDataset`, and loaders that group lines by width."""
 
 import os
 import unicodedata
@@ -7,73 +7,32 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 
 from hwrlib.cache import InkCache
-from hwrlib.charset import BLANK, Charset
-from hwrlib.images import Normalisation, pad
+from hwrlib.charset import Charset
+from hwrlib.collate import Batch, Sample, ctc_collate
+from hwrlib.images import Normalisation
 from hwrlib.labels import is_misread, is_special, read_labels
 
 MAX_BROKEN = 0.05  # fraction of a split's images that may be unreadable; beyond it the data set itself is at fault
 BUCKET_BATCHES = 50  # batches whose lines are sorted by width together
 
-
-class Sample(NamedTuple):
-    """One line of handwriting."""
-
-    ink: np.ndarray  # (H, W) uint8, 0 is paper
-    text: str  # the label
-    name: str  # the image file's name, for messages
-
-
-class Batch(NamedTuple):
-    """Lines padded to a common width: N samples, the longest label has S characters."""
-
-    images: Tensor  # (N, 1, H, W) uint8 ink, 0 is paper and padding
-    image_widths: Tensor  # (N,) int64, px that are not padding
-    targets: Tensor  # (N, S) int64 class indices, padded with the blank
-    target_lengths: Tensor  # (N,) int64
-    texts: tuple[str, ...]  # the labels as text
-    names: tuple[str, ...]  # the image files
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch with its tensors on a device."""
-        return Batch(*(part.to(device) if isinstance(part, Tensor) else part for part in self))
-
-
-def ctc_collate(samples: Sequence[Sample], *, charset: Charset) -> Batch:
-    """Pad images with paper to the width of the widest, labels with blanks to the length of the longest.
-
-    Args:
-        samples: N lines of one height; widths differ.
-        charset: classes of the characters; characters outside it are missing in `targets` (never in `texts`).
-    Returns:
-        A batch whose W is the widest image's, rounded up to a multiple of 32 px.
-    Raises:
-        ValueError: the heights differ.
-    """
-    images, image_widths = pad([sample.ink for sample in samples])  # (N, 1, H, W), (N,)
-    encoded = [charset.encode(sample.text, skip_missing=True) for sample in samples]
-    targets = torch.full((len(samples), max(map(len, encoded))), BLANK)  # (N, S)
-    for row, classes in zip(targets, encoded):
-        row[: len(classes)] = torch.tensor(classes)
-    target_lengths = torch.tensor([len(classes) for classes in encoded])  # (N,)
-    return Batch(
-        torch.from_numpy(images),
-        torch.from_numpy(image_widths),
-        targets,
-        target_lengths,
-        tuple(sample.text for sample in samples),
-        tuple(sample.name for sample in samples),
-    )
-
-
-# Data sets -----------------------------------------------------------------------------------------------------------
+__all__ = [
+    "Batch",
+    "BucketSampler",
+    "JoinedLines",
+    "LineDataset",
+    "Sample",
+    "Skipped",
+    "check_split",
+    "ctc_collate",
+    "eval_loader",
+    "train_loader",
+]
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLoca
 from hwrlib import diagnosis
 from hwrlib.metrics import Edit, align
 from hwrlib.pages.ink import page_ink
-from hwrlib.pages.page import Line, Page
-from hwrlib.recognizer import Reading
+from hwrlib.pages.line import Line, Sheet
+from hwrlib.reading import Reading
 
 DPI = 110
 PAGE, GAP, TEXT = 880, 14, 18  # px: width of a page, space between two images, height of a line of text
@@ -562,7 +562,7 @@ def _page_ink(grey: np.ndarray) -> np.ndarray:
     return (ink // 52 * 63).clip(0, 255).astype(np.uint8)
 
 
-def page(page: Page, *, text: bool = True) -> Figure:
+def page(page: Sheet, *, text: bool = True) -> Figure:
     """A page with the outline and the number of every line in reading order, and what was read over the faded ink."""
     width = min(PAGE, SHOWN * page.width / page.height) / DPI
     figure, axes = _new(width * page.height / page.width, width=width)

@@ -1,7 +1,5 @@
 """What long work reports: lines in `train.log`, on the terminal too if logging is configured, and how others follow them."""
 
-from __future__ import annotations
-
 import logging
 import sys
 import threading
@@ -9,19 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from hwrlib.state import Training
-    from hwrlib.train import Evaluation
 
 logger = logging.getLogger("hwrlib")
-
-ALL_BLANK = (
-    "epoch %d: every validation line is read as empty. CTC trainings start on this plateau and leave it within a few "
-    "passes; one that does not needs model: residual with shortcut: 0.3, a smaller batch_size or another learning_rate, or "
-    "has labels that do not belong to their images (look at them in notebook 01)"
-)
 
 
 @contextmanager
@@ -81,25 +68,6 @@ class Progress:
             self.lines / seconds,
             duration(left),
         )
-
-
-def report_epoch(training: Training, validation: Evaluation) -> None:
-    """Log the epoch that has just ended, in the main process; warn if the model still reads nothing."""
-    if not training.accelerator.is_main_process:
-        return
-    row, left = training.history[-1], training.config.epochs - training.epoch
-    logger.info(
-        "epoch %d/%d: train loss %.4f, validation CER %.2f %%, exact %.2f %%, %.0f lines/s, %s left",
-        row["epoch"],
-        training.config.epochs,
-        row["train_loss"],
-        100 * row["validation_cer"],
-        100 * row["validation_exact"],
-        row["images_per_second"],
-        duration(left * row["seconds"]),
-    )
-    if training.epoch in (1, 4, 16) and not any(validation.hypotheses):
-        logger.warning(ALL_BLANK, training.epoch)
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,53 +13,21 @@ import numpy as np
 from hwrlib.charset import Charset
 from hwrlib.ctc import Decoded, Symbol, greedy_lines, word_spans
 from hwrlib.images import Normalisation, Normalised, holds_two_lines, is_single, normalise, pad
+from hwrlib.reading import CHUNK, Character, Reading, Word
 from hwrlib.weights import SHIPPED
 
 if TYPE_CHECKING:  # imported where it is used: an ONNX model is read without torch, whose import takes seconds
     import torch
 
-    from hwrlib.images import ImageLike
+    from hwrlib.decode import ImageLike
     from hwrlib.language import Decoder, Language
     from hwrlib.model import CRNN
     from hwrlib.onnx.runtime import OnnxModel
     from hwrlib.pages import Line, Page
 
-CHUNK = 256  # images in memory at a time
 SURE = 0.6  # confidence; what is read with more holds one line, whatever it looks like
 OWN = "own"  # the language that was saved beside the model
 LANGUAGE_SUFFIX = ".lm"  # of its file, which is called as the model is
-
-
-@dataclass(frozen=True)
-class Character:
-    """One character of a reading and its place."""
-
-    text: str
-    start: float  # px from the left edge of the given image
-    end: float  # px; CTC's frames mark the middle of a letter more than its edges
-    confidence: float  # 0-1, the highest probability among its frames
-
-
-@dataclass(frozen=True)
-class Word:
-    """One word of a reading, between white space, and its place."""
-
-    text: str
-    start: float  # px from the left edge of the given image
-    end: float  # px
-    confidence: float  # 0-1, the probability that the word is right
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read in one image."""
-
-    text: str  # with a closed list, as the list spells it
-    confidence: float  # 0-1: the probability that the whole text is right
-    characters: tuple[Character, ...]  # as the model writes them
-    words: tuple[Word, ...] = ()
-    alternatives: tuple[tuple[str, float], ...] = ()  # other texts and their probabilities; none if read greedily
-    holds_two_lines: bool = False  # the image seems to hold two lines of writing; a model of lines reads neither then
 
 
 class Recognizer:

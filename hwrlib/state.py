@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,14 +14,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from hwrlib.charset import Charset
-from hwrlib.checkpoint import start_from
+from hwrlib.collate import Batch
 from hwrlib.config import TrainConfig
-from hwrlib.data import Batch
+from hwrlib.metrics import Scores
 from hwrlib.model import CRNN, has_fast_bf16
 from hwrlib.optim import build_optimizers, build_schedulers, ema_update
-
-if TYPE_CHECKING:
-    from hwrlib.train import Evaluation
+from hwrlib.transfer import start_from
 
 MAX_BAD_STEPS = 20  # losses in a row that are not finite before training stops
 
@@ -95,18 +93,18 @@ class Training:
         if self.averaged is not None:
             self.averaged.update_parameters(self.plain_model)
 
-    def end_epoch(self, train_loss: float, validation: Evaluation, *, seconds: float, batches: int) -> None:
-        """Add the epoch to the history; `batches` were trained on in `seconds`."""
+    def end_epoch(self, train_loss: float, loss: float, scores: Scores, *, seconds: float, batches: int) -> None:
+        """Add the epoch and its validation to the history; `batches` were trained on in `seconds`."""
         lines = batches * self.config.batch_size * self.accelerator.num_processes
         self.history.append(
             {
                 "epoch": self.epoch + 1,
                 "step": len(self.losses),
                 "train_loss": train_loss,
-                "validation_loss": validation.loss,
-                "validation_cer": validation.scores.cer,
-                "validation_wer": validation.scores.wer,
-                "validation_exact": validation.scores.exact,
+                "validation_loss": loss,
+                "validation_cer": scores.cer,
+                "validation_wer": scores.wer,
+                "validation_exact": scores.exact,
                 "learning_rate": float(self.schedulers[0].get_last_lr()[0]),
                 "seconds": round(seconds, 1),
                 "images_per_second": round(lines / seconds, 1),

@@ -8,9 +8,9 @@ import torch
 from hwrlib.charset import Charset
 from hwrlib.checkpoint import find_checkpoint, load_model
 from hwrlib.config import TrainConfig
+from hwrlib.corrections import apply_decisions, read_decisions
 from hwrlib.ctc import label_fault
 from hwrlib.data import JoinedLines, LineDataset, check_split
-from hwrlib.labels import apply_decisions, read_decisions
 from hwrlib.model import CRNN
 from hwrlib.progress import logger
 from hwrlib.state import build_model

@@ -23,9 +23,9 @@ from hwrlib import ROOT, plots
 from hwrlib.batch.notebooks import NOTEBOOKS, check_parameters, execute, find_notebooks, notebook_parameters
 from hwrlib.config import TrainConfig, read_yaml
 from hwrlib.files import atomic_write, locked
+from hwrlib.fit import new_run_folder
 from hwrlib.images import to_grey
 from hwrlib.progress import Tail, duration, every_second
-from hwrlib.train import new_run_folder
 
 
 def run_course(values: dict[str, Any], run_dir: Path, *, notebooks: Path = NOTEBOOKS) -> Path:

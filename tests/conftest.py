@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from hwrlib.config import TrainConfig
+from hwrlib.fit import Run, fit
 from hwrlib.recognizer import Recognizer
-from hwrlib.train import Run, fit
 
 WORDS = ("A", "E", "L", "N", "O", "Z", "LA", "ON", "ZE", "ANNE", "LEO", "ZOE")
 

@@ -5,8 +5,9 @@ import torch
 
 from hwrlib.blend import SHARES, blend, main
 from hwrlib.checkpoint import load_model
+from hwrlib.fit import fit
 from hwrlib.metrics import Scores
-from hwrlib.train import Evaluation, fit
+from hwrlib.train import Evaluation
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 import pytest
 
-from hwrlib.labels import read_decisions, read_labels
+from hwrlib.corrections import read_decisions
+from hwrlib.labels import read_labels
 from hwrlib.synthetic.forms import Line
 from hwrlib.synthetic.hands import load_alphabets, make_hand, pen_strokes
 from hwrlib.synthetic.pages import render_page
@@ -304,7 +305,7 @@ def test_a_training_is_watched_and_stopped(browser, lab, tiny):
     source = f"""from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
 from hwrlib.live.watch import Watch
-from hwrlib.train import fit
+from hwrlib.fit import fit
 config = TrainConfig.from_dict({config!r})
 lines = LineDataset(config.data, "validation", config.normalisation)
 run = fit(config, "stopped", on_step=Watch([lines[0], lines[1]]))"""

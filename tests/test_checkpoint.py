@@ -15,7 +15,6 @@ import torch
 from hwrlib import checkpoint, files
 from hwrlib.charset import Charset
 from hwrlib.checkpoint import (
-    CLASS_LAYERS,
     SHIPPED,
     epoch_checkpoints,
     epoch_path,
@@ -25,13 +24,13 @@ from hwrlib.checkpoint import (
     load_safely,
     save_atomically,
     save_model,
-    start_from,
 )
 from hwrlib.config import TrainConfig
+from hwrlib.fit import fit
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN, STEM
 from hwrlib.state import build_model
-from hwrlib.train import fit
+from hwrlib.transfer import CLASS_LAYERS, start_from
 
 
 @pytest.fixture

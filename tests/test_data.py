@@ -12,6 +12,7 @@ import torch
 
 from hwrlib import cache
 from hwrlib.charset import BLANK, Charset
+from hwrlib.corrections import apply_decisions
 from hwrlib.data import (
     BucketSampler,
     JoinedLines,
@@ -23,7 +24,6 @@ from hwrlib.data import (
 )
 from hwrlib.files import atomic_write
 from hwrlib.images import WIDTH_STEP, Normalisation, normalise
-from hwrlib.labels import apply_decisions
 
 SIZES = Normalisation(height=16, max_width=64, min_width=16)
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hwrlib.charset import Charset
 from hwrlib.ctc import greedy_decode, greedy_lines, text_log_probabilities
 from hwrlib.data import LineDataset
+from hwrlib.fit import fit
 from hwrlib.images import Normalisation
 from hwrlib.language import (
     Calibration,
@@ -41,7 +42,6 @@ from hwrlib.language.tuning import fit_calibration, right_words_of, tune
 from hwrlib.language.words import CAPITALISED, split_words
 from hwrlib.progress import logger
 from hwrlib.recognizer import Recognizer, Word
-from hwrlib.train import fit
 
 AB = Charset(" AB")
 SMALL = Charset(" ,?abé")

@@ -15,7 +15,8 @@ from PIL import Image, ImageOps
 from hwrlib.augment import augment, erase, photograph
 from hwrlib.data import LineDataset
 from hwrlib.files import find_images
-from hwrlib.images import MAX_PIXELS, Normalisation, _evenly_lit, normalise, to_grey
+from hwrlib.decode import MAX_PIXELS, to_grey
+from hwrlib.images import Normalisation, _evenly_lit, normalise
 from hwrlib.sources import prepare_folder
 
 SIZES = Normalisation(height=32, max_width=128, min_width=32)

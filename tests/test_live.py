@@ -13,6 +13,7 @@ from traitlets import TraitError
 
 from hwrlib.checkpoint import load_safely
 from hwrlib.data import LineDataset
+from hwrlib.fit import fit
 from hwrlib.labels import read_labels
 from hwrlib.live import Collector, PhotoReader, WritingPad, choose_prompts
 from hwrlib.live.pad import FALLBACK, frames_of
@@ -23,7 +24,6 @@ from hwrlib.recognizer import Recognizer
 from hwrlib.synthetic.forms import Line
 from hwrlib.synthetic.hands import load_alphabets, make_hand, pen_strokes
 from hwrlib.synthetic.pages import render_page
-from hwrlib.train import fit
 
 LINE = Line("", x=40, baseline=110, height=70, pitch=75)
 PROMPTS = ["EMMA", "LUCAS", "HUGO", "ZOE", "MAX"]

@@ -15,6 +15,7 @@ import torch
 from hwrlib import synthetic
 from hwrlib.charset import Charset
 from hwrlib.checkpoint import load_model
+from hwrlib.fit import fit
 from hwrlib.images import Normalisation
 from hwrlib.labels import read_labels
 from hwrlib.language import Calibration, CharacterModel, Decoder
@@ -24,7 +25,6 @@ from hwrlib.onnx import export
 from hwrlib.onnx.export import to_onnx
 from hwrlib.onnx.runtime import OnnxModel
 from hwrlib.recognizer import Recognizer
-from hwrlib.train import fit
 from hwrlib.weights import SHIPPED
 
 CHARSET = Charset("AELNOZ")  # of the tiny recogniser

@@ -24,7 +24,7 @@ KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 PARAMETERS = 'run: str = ""  # folder\nrecipe: str = ""  # knobs\nresume: bool = False  # continue'
 TRAIN = """import time
 from hwrlib.config import TrainConfig
-from hwrlib.train import fit
+from hwrlib.fit import fit
 fit(TrainConfig.from_yaml(recipe), run, resume=resume, on_epoch=lambda history: time.sleep({pause}))"""
 
 

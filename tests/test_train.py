@@ -18,17 +18,12 @@ from hwrlib.checkpoint import load_model, load_safely
 from hwrlib.ctc import ctc_loss
 from hwrlib.data import LineDataset, eval_loader, train_loader
 from hwrlib.files import Busy
+from hwrlib.fit import fit, new_run_folder
 from hwrlib.optim import build_optimizers, ema_update, learning_rate_at
 from hwrlib.progress import Progress, duration
 from hwrlib.recognizer import Recognizer
 from hwrlib.state import MAX_BAD_STEPS, Training, build_model, resolve_precision, start
-from hwrlib.train import (
-    evaluate,
-    fit,
-    new_run_folder,
-    train_one_epoch,
-    train_step,
-)
+from hwrlib.train import evaluate, train_one_epoch, train_step
 from hwrlib.training_data import skip_untrainable
 
 CHARSET = Charset("AELNOZ")
@@ -424,15 +419,15 @@ def test_the_all_blank_plateau_is_reported(tiny, tmp_path, caplog):
 PROGRAM = """
 import json, sys
 import torch
-from hwrlib import state, train
+from hwrlib import fit, state, train
 from hwrlib.config import TrainConfig
 
-trainings, start = [], train.start
-train.start = lambda *arguments, **named: trainings.append(start(*arguments, **named)) or trainings[-1]
+trainings, start = [], fit.start
+fit.start = lambda *arguments, **named: trainings.append(start(*arguments, **named)) or trainings[-1]
 ctc_loss = train.ctc_loss        # of which that of the second batch in one of the processes goes wrong
 train.ctc_loss = lambda *arguments: ctc_loss(*arguments) * (
     float("nan") if trainings[0].accelerator.process_index == len(trainings[0].losses) == 1 else 1)
-train.fit(TrainConfig.from_yaml(sys.argv[1]), sys.argv[2])
+fit.fit(TrainConfig.from_yaml(sys.argv[1]), sys.argv[2])
 accelerator, model = trainings[0].accelerator, trainings[0].plain_model
 with open(f"{sys.argv[2]}/process_{accelerator.process_index}.json", "w") as file:
     json.dump({"processes": accelerator.num_processes, "losses": trainings[0].losses,

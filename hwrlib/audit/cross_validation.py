@@ -12,8 +12,8 @@ from hwrlib.charset import Charset
 from hwrlib.checkpoint import epoch_path
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
+from hwrlib.fit import fit
 from hwrlib.recognizer import Recognizer
-from hwrlib.train import fit
 
 
 def fold_sets(config: TrainConfig, *, folds: int, fold: int) -> tuple[LineDataset, LineDataset]:

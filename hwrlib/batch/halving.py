@@ -58,7 +58,7 @@ def train_until(epoch: int, config: TrainConfig, run_dir: Path, threads: int) ->
         return
     import torch
 
-    from hwrlib.train import fit
+    from hwrlib.fit import fit
 
     os.environ["TQDM_DISABLE"] = "1"
     if threads:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import joblib
 from tqdm.auto import tqdm
 
+from hwrlib.batch.images import Images, load_recognizer
 from hwrlib.batch.parallel import backend, processors
-from hwrlib.batch.read import Images, load_recognizer
 from hwrlib.files import atomic_write, locked, printable
 from hwrlib.labels import spreadsheet_safe
 

@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import sys
-import tarfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,18 +27,16 @@ import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
+from hwrlib.batch.images import Images, load_recognizer
 from hwrlib.batch.parallel import backend, processors
-from hwrlib.files import IMAGE_SUFFIXES, atomic_write, find_images, locked, printable, with_remedy
-from hwrlib.labels import read_labels, spreadsheet_safe
+from hwrlib.files import atomic_write, locked, printable, with_remedy
+from hwrlib.labels import spreadsheet_safe
 from hwrlib.progress import Tail, every_second
-from hwrlib.recognizer import CHUNK, Reading, Recognizer
-from hwrlib.sources.archives import MB, ArchiveError, open_source
-from hwrlib.weights import SHIPPED
+from hwrlib.reading import CHUNK, Reading
+from hwrlib.recognizer import Recognizer
 
 COLUMNS = ["filename", "text", "confidence", "alternatives", "words"]
 SUFFIXES = (".csv", ".parquet")
-IMAGE_LIMIT = 50 * MB  # bytes of an image in an archive
-TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ATTEMPTS = 5  # of starting the processes again after one of them was killed
 ROWS = 10_000  # written to a Parquet file at once
 
@@ -106,73 +103,6 @@ def read_many(
     return report
 
 
-class Images:
-    """The images of a source, by name."""
-
-    def __init__(self, source: str | Path):
-        self.source, path = str(source), Path(source)
-        name = path.name.lower()
-        self._root, self._archive, self._paths = None, None, {}
-        if path.is_file() and name.endswith((".zip", *TARS)):
-            self.names = self._members()
-        elif path.is_file() and name.endswith((".csv", ".tsv")):
-            self._root, self.names = path.parent, _listed(path)
-        else:
-            self._root = path if path.is_dir() else Path()
-            found = find_images(path, recursive=True)
-            names = [(each.relative_to(path) if path.is_dir() else each).as_posix() for each in found]
-            self.names = list(map(printable, names))
-            self._paths = {shown: each for shown, name, each in zip(self.names, names, found) if shown != name}
-        if not self.names:
-            raise FileNotFoundError(f"{source}: no image there")
-        self.names = list(dict.fromkeys(self.names))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_archive": None, "names": []}  # a process opens the archive itself
-
-    def get(self, name: str) -> Path | bytes | ValueError:
-        """An image, for `Recognizer.read`."""
-        if self._root is not None:
-            return self._paths.get(name) or self._root / name
-        try:
-            return self._opened().read(name, IMAGE_LIMIT)
-        except (ArchiveError, KeyError, tarfile.TarError, OSError, EOFError) as error:
-            return ValueError(f"{name}: cannot be read from {self.source} ({error})")
-
-    def _opened(self):
-        if self._archive is None:
-            self._archive = _Tar(self.source) if self.source.lower().endswith(TARS) else open_source(self.source)
-        return self._archive
-
-    def _members(self) -> list[str]:
-        return sorted(name for name in self._opened().files if Path(name).suffix.lower() in IMAGE_SUFFIXES)
-
-
-class _Tar:
-    """The regular files of a tar archive, read where they are; links and devices in it do not exist."""
-
-    def __init__(self, path: str):
-        try:
-            self._tar = tarfile.open(path)
-            self.files = {member.name.removeprefix("./"): member for member in self._tar if member.isreg()}
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise ArchiveError(f"{path}: not a tar archive, or damaged ({error})") from None
-
-    def read(self, name: str, limit: int) -> bytes:
-        data = self._tar.extractfile(self.files[name]).read(limit + 1)
-        if len(data) > limit:
-            raise ArchiveError(f"larger than the limit of {limit // MB} MB")
-        return data
-
-
-def _listed(table: Path) -> list[str]:
-    """The paths in a CSV."""
-    for column in ("filename", "FILENAME", "path"):
-        with suppress(ValueError):
-            return read_labels(table, filename_column=column, text_column=column)["FILENAME"].tolist()
-    raise ValueError(f"{table}: no column filename, FILENAME or path")
-
-
 def _read_parts(
     images: Images, left: list[str], parts: Path, model: str, jobs: int, cluster: str, options: dict, done: int
 ) -> None:
@@ -200,14 +130,6 @@ def _read_shard(images: Images, names: list[str], parts: Path, model: str, threa
             part.write("".join(lines).encode())
             part.flush()
             os.fsync(part.fileno())
-
-
-def load_recognizer(model: str) -> Recognizer:
-    if model in SHIPPED:
-        return Recognizer.pretrained(model)
-    from hwrlib.checkpoint import find_checkpoint  # imports torch
-
-    return Recognizer.from_checkpoint(find_checkpoint(model))
 
 
 def _rows_of(recognizer: Recognizer, images: Images, names: list[str], options: dict) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from hwrlib.files import find_images, locked, printable, with_remedy
 from hwrlib.labels import as_written, spreadsheet_safe
-from hwrlib.recognizer import CHUNK, Recognizer
+from hwrlib.reading import CHUNK, Reader
 
 COLUMNS = ["filename", "text", "confidence"]
 HEADER = (",".join(COLUMNS) + "\r\n").encode()
@@ -20,7 +20,7 @@ END_OF_ROW = re.compile(r",[\d.]+\r?\n")  # a kill cuts a row before this
 
 
 def read_to_csv(
-    recognizer: Recognizer,
+    recognizer: Reader,
     paths: Iterable[str | Path] | str | Path,
     table: str | Path,
     *,

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping
 
 from hwrlib.checkpoint import find_checkpoint
+from hwrlib.corrections import apply_decisions
 from hwrlib.data import LineDataset
-from hwrlib.labels import apply_decisions
 from hwrlib.language.arpa import MAX_ORDER
 from hwrlib.language.fitting import ORDER, leave_language, read_texts
 from hwrlib.progress import logger

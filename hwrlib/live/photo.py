@@ -18,7 +18,7 @@ from hwrlib.live.pad import with_sentence
 from hwrlib.recognizer import Reading, Recognizer
 
 if TYPE_CHECKING:
-    from hwrlib.images import ImageLike
+    from hwrlib.decode import ImageLike
     from hwrlib.pages import Page
 
 MAX_SIDE = 2000  # px; the page scales a larger photo down to this before it sends it

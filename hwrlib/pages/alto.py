@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 
-from hwrlib.pages.page import Line, Page
+from hwrlib.pages.line import Line, Parsed, Sheet
 from hwrlib.pages.words import words
 from hwrlib.pages.xml import IN_PIXELS, DocumentError, children, declared, descendants, local, points, regions, size
 
@@ -16,7 +16,7 @@ SCHEMA = "http://www.loc.gov/standards/alto/v4/alto-4-4.xsd"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
 
-def from_alto(root: Element, path: Path) -> tuple[Page, list[str]]:
+def from_alto(root: Element, path: Path) -> tuple[Parsed, list[str]]:
     """A page of an ALTO document, in the document's units and order, and what is wrong with single lines of it.
 
     Raises:
@@ -36,7 +36,7 @@ def from_alto(root: Element, path: Path) -> tuple[Page, list[str]]:
             lines.append(_line(element, block))
         except ValueError as error:
             faults.append(f"line {element.get('ID', '?')}: {error}")
-    return Page(round(width), round(height), lines, name=name), faults
+    return Parsed(round(width), round(height), lines, name), faults
 
 
 def _lines(page: Element) -> list[tuple[str, Element]]:
@@ -92,7 +92,7 @@ def _text(element: Element) -> str:
     return "".join(parts)
 
 
-def to_alto(page: Page) -> str:
+def to_alto(page: Sheet) -> str:
     """A page as an ALTO document: a block per region, polygon and baseline per line, words with their confidences."""
     root = Element("alto", {"xmlns": NAMESPACE, "xmlns:xsi": XSI, "xsi:schemaLocation": f"{NAMESPACE} {SCHEMA}"})
     description = SubElement(root, "Description")

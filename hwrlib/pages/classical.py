@@ -13,11 +13,11 @@ import numpy as np
 
 from hwrlib.pages.curves import Curve, join, ridges, trace
 from hwrlib.pages.find import lines_along
+from hwrlib.pages.line import Line
 from hwrlib.pages.maps import STRIDE
-from hwrlib.pages.page import Line
 
 if TYPE_CHECKING:
-    from hwrlib.images import ImageLike
+    from hwrlib.decode import ImageLike
 
 ANGLES = np.arange(-10, 10.01, 0.5)  # degrees that are tried
 NEAREST, FURTHEST = 5, 60  # px of the maps between two lines

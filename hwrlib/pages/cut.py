@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from hwrlib.pages.geometry import normals, smoothed
-from hwrlib.pages.page import Line
+from hwrlib.pages.line import Line
 
 MAX_REACH = 400  # px above or below a baseline; more is no line but a fault of its outline
 SMOOTH = 1.0  # the baseline is smoothed over this part of the line's height

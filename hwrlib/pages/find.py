@@ -12,13 +12,13 @@ import numpy as np
 from hwrlib.images import to_grey
 from hwrlib.pages.curves import Curve, join, ridges, trace
 from hwrlib.pages.ink import page_ink, page_scale, resized
+from hwrlib.pages.line import Line
 from hwrlib.pages.maps import ABOVE, BASELINE, BELOW, DEPTH, ENDS, STRIDE
 from hwrlib.pages.order import in_reading_order
 from hwrlib.pages.outlines import outlines
-from hwrlib.pages.page import Line
 
 if TYPE_CHECKING:
-    from hwrlib.images import ImageLike
+    from hwrlib.decode import ImageLike
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "pages.onnx"
 THRESHOLD = 0.2  # probability; a weaker point is on no baseline

@@ -6,12 +6,12 @@ from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 
-from hwrlib.pages.page import Line, Page
+from hwrlib.pages.line import Line, Sheet
 from hwrlib.pages.words import words
 from hwrlib.pages.xml import declared, regions
 
 
-def to_hocr(page: Page) -> str:
+def to_hocr(page: Sheet) -> str:
     """A page as hOCR: a block per region, lines with their slope, words with their confidences."""
     root = Element("html", {"xmlns": "http://www.w3.org/1999/xhtml"})
     head = SubElement(root, "head")

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwrlib.pages.page import Line
+from hwrlib.pages.line import Line
 
 SHARED = 0.1  # of the shorter line's width; less is no overlap of columns
 SPACED = 2.0  # times the usual distance between lines; a larger gap begins a new block

@@ -9,34 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hwrlib.files import atomic_write
+from hwrlib.pages.alto import to_alto
+from hwrlib.pages.hocr import to_hocr
+from hwrlib.pages.line import Line
+from hwrlib.pages.pagexml import to_pagexml
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from hwrlib.recognizer import Reading
-
-
-@dataclass(frozen=True, eq=False)
-class Line:
-    """One line of writing on a page.
-
-    Attributes:
-        baseline: (P, 2) px; x and y of at least two points on which the letters stand, in the direction of reading.
-        polygon: (Q, 2) px; the outline of the line.
-        text: what is written there, transcribed or read.
-        reading: of `Recognizer.read`, if a model read it; places are px along the baseline from its first point.
-        region: name of the block of text that holds the line.
-    """
-
-    baseline: np.ndarray
-    polygon: np.ndarray
-    text: str = ""
-    reading: Reading | None = None
-    region: str = ""
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the polygon, px."""
-        return (*self.polygon.min(axis=0).tolist(), *self.polygon.max(axis=0).tolist())
+__all__ = ["Line", "Page"]
 
 
 @dataclass(eq=False)
@@ -70,26 +52,20 @@ class Page:
 
     def plot(self, **options) -> Figure:
         """The page with the outline, number and text of every line over the ink; see `hwrlib.plots.page`."""
-        from hwrlib import plots
+        from hwrlib import plots  # matplotlib takes a second
 
         return plots.page(self, **options)
 
     def to_alto(self) -> str:
         """The page as an ALTO 4 document."""
-        from hwrlib.pages.alto import to_alto
-
         return to_alto(self)
 
     def to_pagexml(self) -> str:
         """The page as a PAGE document (2019-07-15)."""
-        from hwrlib.pages.pagexml import to_pagexml
-
         return to_pagexml(self)
 
     def to_hocr(self) -> str:
         """The page as hOCR, an HTML page that PDF tools lay under the image."""
-        from hwrlib.pages.hocr import to_hocr
-
         return to_hocr(self)
 
     def save(self, path: str | Path) -> Path:
@@ -99,8 +75,6 @@ class Page:
             ValueError: the name ends in something else.
             WriteError: the disk is full or read-only.
         """
-        from hwrlib.files import atomic_write
-
         formats = {
             ".txt": lambda: self.text + "\n",
             ".alto.xml": self.to_alto,

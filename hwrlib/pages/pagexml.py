@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, SubElement
 import cv2
 import numpy as np
 
-from hwrlib.pages.page import Line, Page
+from hwrlib.pages.line import Line, Parsed, Sheet
 from hwrlib.pages.words import words
 from hwrlib.pages.xml import DocumentError, children, declared, descendants, local, points, regions, size
 
@@ -19,7 +19,7 @@ XSI = "http://www.w3.org/2001/XMLSchema-instance"
 ORDER = re.compile(r"readingOrder\s*\{[^}]*?index\s*:\s*(\d{1,9})")  # Transkribus notes the order of lines in `custom`
 
 
-def from_pagexml(root: Element, path: Path) -> tuple[Page, list[str]]:
+def from_pagexml(root: Element, path: Path) -> tuple[Parsed, list[str]]:
     """A page of a PAGE document, in the document's units and order, and what is wrong with single lines of it.
 
     Raises:
@@ -36,7 +36,7 @@ def from_pagexml(root: Element, path: Path) -> tuple[Page, list[str]]:
                 lines.append(_line(element, region.get("id", "")))
             except ValueError as error:
                 faults.append(f"line {element.get('id', '?')}: {error}")
-    return Page(round(width), round(height), lines, name=pages[0].get("imageFilename", "").strip()), faults
+    return Parsed(round(width), round(height), lines, pages[0].get("imageFilename", "").strip()), faults
 
 
 def _ordered_regions(page: Element) -> list[Element]:
@@ -86,7 +86,7 @@ def _text(element: Element) -> str:
     return " ".join(filter(None, (_text(word) for word in children(element, "Word"))))
 
 
-def to_pagexml(page: Page) -> str:
+def to_pagexml(page: Sheet) -> str:
     """A page as a PAGE document: a region per block, outline and baseline per line, words with their confidences."""
     schema = f"{NAMESPACE} {NAMESPACE}/pagecontent.xsd"
     root = Element("PcGts", {"xmlns": NAMESPACE, "xmlns:xsi": XSI, "xsi:schemaLocation": schema})

@@ -12,10 +12,10 @@ from hwrlib.images import to_grey
 from hwrlib.pages.cut import cut_line
 from hwrlib.pages.find import find_lines
 from hwrlib.pages.page import Line, Page
-from hwrlib.recognizer import Reading, Recognizer
+from hwrlib.reading import Reader, Reading
 
 if TYPE_CHECKING:
-    from hwrlib.images import ImageLike
+    from hwrlib.decode import ImageLike
 
 DOUBTFUL = 0.6  # median of the words' confidences; a page of handwriting that the model can read has more
 TRIED = 5  # lines that are read on the turned page, to find out whether it is upside down
@@ -23,7 +23,7 @@ MORE = 0.1  # what a turned page must be surer by
 TURNS = {2: "upside down", 1: "lying on its right side", 3: "lying on its left side"}  # quarter turns that put it right
 
 
-def read_page(recognizer: Recognizer, image: ImageLike, *, lines: Sequence[Line] | None = None, **options) -> Page:
+def read_page(recognizer: Reader, image: ImageLike, *, lines: Sequence[Line] | None = None, **options) -> Page:
     """Read all lines of a page; see `Recognizer.read_page`."""
     grey = to_grey(image)
     found = find_lines(grey) if lines is None else list(lines)
@@ -32,7 +32,7 @@ def read_page(recognizer: Recognizer, image: ImageLike, *, lines: Sequence[Line]
     return page
 
 
-def _read(recognizer: Recognizer, grey: np.ndarray, lines: Sequence[Line], options: dict) -> list[Line]:
+def _read(recognizer: Reader, grey: np.ndarray, lines: Sequence[Line], options: dict) -> list[Line]:
     cuts = [cut_line(grey, line) for line in lines]
     readings = recognizer.read_each([cut.image for cut in cuts], **options)
     return [
@@ -56,7 +56,7 @@ def confidence(lines: Sequence[Line]) -> float:
     return float(np.median(confidences)) if confidences else 0.0
 
 
-def _notes(recognizer: Recognizer, page: Page, options: dict) -> list[str]:
+def _notes(recognizer: Reader, page: Page, options: dict) -> list[str]:
     """Sentences about a page on which nothing was found, or which was read with little confidence."""
     if not page.lines:
         return ["No line of writing was found: the page is empty, or too faint, or too small in the picture."]
@@ -73,7 +73,7 @@ def _notes(recognizer: Recognizer, page: Page, options: dict) -> list[str]:
     ]
 
 
-def _sample(recognizer: Recognizer, grey: np.ndarray, options: dict) -> float:
+def _sample(recognizer: Reader, grey: np.ndarray, options: dict) -> float:
     """How surely the longest lines of a page are read."""
     grey = np.ascontiguousarray(grey)
     lines = sorted(find_lines(grey), key=lambda line: np.ptp(line.polygon, axis=0).max(), reverse=True)[:TRIED]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwrlib.pages.geometry import band, reach, resample
-from hwrlib.pages.page import Line
+from hwrlib.pages.line import Line
 
 POINTS = 40  # px between the points of an outline
 

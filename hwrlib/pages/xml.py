@@ -13,7 +13,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from hwrlib.files import IMAGE_SUFFIXES, printable
-from hwrlib.pages.page import Line, Page
+from hwrlib.pages.line import Line, Sheet
 
 MAX_BYTES = 64_000_000  # of a document; a page of a thousand lines has two million
 MAX_POINTS = 20_000  # of one line's outline
@@ -120,7 +120,7 @@ def find_image(path: Path, named: str) -> Path:
     raise DocumentError(f"{path}: its image {printable(named) or '(none named)'} is not beside it; put it there")
 
 
-def regions(page: Page) -> list[tuple[str, list[Line]]]:
+def regions(page: Sheet) -> list[tuple[str, list[Line]]]:
     """Lines that follow each other in the same block, in reading order."""
     found: list[tuple[str, list[Line]]] = []
     for line in page.lines:

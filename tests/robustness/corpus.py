@@ -32,12 +32,12 @@ from hwrlib.charset import Charset
 from hwrlib.checkpoint import FORMAT, load_model, save_model
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
+from hwrlib.fit import fit
 from hwrlib.images import Normalisation, normalise
 from hwrlib.labels import SPLITS, read_labels
 from hwrlib.model import CRNN
 from hwrlib.onnx.runtime import OnnxModel
 from hwrlib.sources import prepare_folder, prepare_kaggle
-from hwrlib.train import fit
 from hwrlib.weights import SHIPPED
 
 SIZES = Normalisation(height=16, max_width=64, min_width=16)

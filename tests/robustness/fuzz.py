@@ -35,8 +35,9 @@ from PIL import Image
 from hwrlib.charset import Charset
 from hwrlib.checkpoint import load_model
 from hwrlib.config import TrainConfig
+from hwrlib.corrections import read_decisions
 from hwrlib.images import Normalisation, normalise, to_grey
-from hwrlib.labels import parse_labels, read_decisions
+from hwrlib.labels import parse_labels
 from hwrlib.language import CharacterModel, Decoder, Lexicon, Mixture, Words
 from hwrlib.language.fitting import read_texts
 from hwrlib.onnx.export import to_onnx

@@ -18,10 +18,10 @@ from hwrlib.checkpoint import load_safely
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
 from hwrlib.files import find_images
+from hwrlib.fit import fit
 from hwrlib.images import Normalisation
 from hwrlib.recognizer import Recognizer
 from hwrlib.sources import AlreadyPrepared, prepare_layout
-from hwrlib.train import fit
 
 
 def prepare_job(source: Path, out: Path) -> None:
@@ -82,7 +82,7 @@ def processes() -> multiprocessing.context.BaseContext:
     context = multiprocessing.get_context("forkserver")
     # Installed modules only: the server does not know the path of this one, and ignores what it cannot import.
     context.set_forkserver_preload(
-        ["pytest", "hwrlib.sources", "hwrlib.recognizer", "hwrlib.train", "hwrlib.batch.pages", "hwrlib.batch.sweep"]
+        ["pytest", "hwrlib.sources", "hwrlib.recognizer", "hwrlib.fit", "hwrlib.batch.pages", "hwrlib.batch.sweep"]
     )
     return context
 

@@ -24,10 +24,10 @@ from hwrlib.checkpoint import load_safely, save_atomically
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
 from hwrlib.files import WriteError, atomic_write
+from hwrlib.fit import fit
 from hwrlib.onnx.export import to_onnx
 from hwrlib.sources import prepare_layout
 from hwrlib.synthetic.pages import render_page
-from hwrlib.train import fit
 
 resource = pytest.importorskip("resource")  # not on Windows
 

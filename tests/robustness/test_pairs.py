@@ -18,11 +18,11 @@ from hwrlib import cache, synthetic, train
 from hwrlib.checkpoint import load_model
 from hwrlib.config import TrainConfig
 from hwrlib.data import LineDataset
+from hwrlib.fit import fit
 from hwrlib.images import Normalisation
 from hwrlib.labels import SPLITS, read_labels
 from hwrlib.sources import layout, prepare_folder, prepare_kaggle, prepare_layout
 from hwrlib.synthetic import dataset
-from hwrlib.train import fit
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs processes that are forked")
 

@@ -14,7 +14,7 @@ import yaml
 
 from hwrlib.checkpoint import load_safely
 from hwrlib.config import TrainConfig
-from hwrlib.train import fit
+from hwrlib.fit import fit
 
 EVERY_STEP = 1e-9  # minutes between two saved states
 MEASURED = ["seconds", "images_per_second"]  # columns of the history that differ between any two runs
@@ -44,7 +44,7 @@ def undisturbed(config, tmp_path_factory) -> Path:
 # A training that kills itself with SIGKILL while it saves the state of a given batch: before or after the rename.
 KILLED_WHILE_SAVING = """
 import os, signal, sys
-from hwrlib import train
+from hwrlib import fit as train
 from hwrlib.checkpoint import load_safely
 
 epoch, batch, moment = int(sys.argv.pop(1)), int(sys.argv.pop(1)), sys.argv.pop(1)
@@ -226,7 +226,7 @@ def test_a_damaged_state_is_rejected_and_named(tiny, tmp_path):
 DISTURBED = """
 import os, signal, sys
 from hwrlib.config import TrainConfig
-from hwrlib.train import fit
+from hwrlib.fit import fit
 
 config, folder, disturbance, batches = *sys.argv[1:4], int(sys.argv[4])
 
