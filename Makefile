@@ -49,29 +49,29 @@ kaggle: $(VENV)/ready  ## the Kaggle archive into data/kaggle: make kaggle ARCHI
 
 weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and data/lines (ten hours; resumes after an interruption) [PAGES=folder of transcribed pages]
 	$(BIN)/pip install -qq -e ".[weights]"
-	$(BIN)/python -m hwrlib.weights names data/french_names.csv
-	test -d data/spliced || $(BIN)/python -m hwrlib.synthetic.splices data/kaggle --out data/spliced --count 24000 --seed 1
+	$(BIN)/python -m hwrlib.language.word_lists names data/french_names.csv
+	test -d data/spliced || $(BIN)/python -m hwrlib.sources.splices data/kaggle --out data/spliced --count 24000 --seed 1
 	for splices in "spliced_more 12000 2" "spliced_photo 12000 3"; do set -- $$splices; test -d data/$$1 || \
-	  $(BIN)/python -m hwrlib.synthetic.splices data/kaggle --out data/$$1 --count $$2 --seed $$3 --text data/french_names.csv || exit 1; done
+	  $(BIN)/python -m hwrlib.sources.splices data/kaggle --out data/$$1 --count $$2 --seed $$3 --text data/french_names.csv || exit 1; done
 	for rendered in "10k 10000 0" "3k 3000 5"; do set -- $$rendered; \
 	  $(BIN)/python -m hwrlib.synthetic --out data/synthetic$$1 --train $$2 --validation 10 --test 10 --seed $$3 || exit 1; done
 	for step in names_spliced names_more names_last names_photo names_paper \
 	    lines lines_more lines_tall lines_all lines_photo lines_wide lines_deep; do \
-	  $(BIN)/python -m hwrlib.train -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; \
-	  case $$step in names_photo) $(BIN)/python -m hwrlib.blend runs/$$step --keep 0.4;; \
-	    names_paper|lines_deep) $(BIN)/python -m hwrlib.blend runs/$$step;; esac || exit 1; done
-	$(BIN)/python -m hwrlib.onnx runs/names_paper/blended_model.pth hwrlib/weights/names.onnx --bits 6
-	$(BIN)/python -m hwrlib.onnx runs/lines_deep/blended_model.pth hwrlib/weights/lines.onnx --bits 6
+	  $(BIN)/python -m hwrlib.runs.fit -f notebooks/params/$$step.yaml --run runs/$$step --resume || exit 1; \
+	  case $$step in names_photo) $(BIN)/python -m hwrlib.runs.blend runs/$$step --keep 0.4;; \
+	    names_paper|lines_deep) $(BIN)/python -m hwrlib.runs.blend runs/$$step;; esac || exit 1; done
+	$(BIN)/python -m hwrlib.models.export runs/names_paper/blended_model.pth hwrlib/weights/names.onnx --bits 6
+	$(BIN)/python -m hwrlib.models.export runs/lines_deep/blended_model.pth hwrlib/weights/lines.onnx --bits 6
 	$(MAKE) language
-	$(if $(PAGES),$(BIN)/python -m hwrlib.pages.training "$(PAGES)" --out runs/pages.pth --steps 6500 && $(BIN)/python -m hwrlib.pages.export runs/pages.pth hwrlib/weights/pages.onnx)
+	$(if $(PAGES),$(BIN)/python -m hwrlib.runs.pages "$(PAGES)" --out runs/pages.pth --steps 6500 --onnx hwrlib/weights/pages.onnx)
 
 language: $(VENV)/ready  ## fit the language models of the shipped weights again, from the same data (three minutes)
 	$(BIN)/pip install -qq -e ".[weights]"
-	$(BIN)/python -m hwrlib.weights names data/french_names.csv
-	$(BIN)/python -m hwrlib.weights words data/french_words.csv
-	$(BIN)/python -m hwrlib.language names --data data/kaggle --text data/french_names.csv \
+	$(BIN)/python -m hwrlib.language.word_lists names data/french_names.csv
+	$(BIN)/python -m hwrlib.language.word_lists words data/french_words.csv
+	$(BIN)/python -m hwrlib.runs.language names --data data/kaggle --text data/french_names.csv \
 	  --corrections hwrlib/weights/names_corrections.csv
-	$(BIN)/python -m hwrlib.language lines --data data/lines --text data/french_words.csv
+	$(BIN)/python -m hwrlib.runs.language lines --data data/lines --text data/french_words.csv
 
 refresh: $(VENV)/ready  ## execute all notebooks again, to be committed
 	for notebook in notebooks/0*.ipynb; do \

@@ -26,7 +26,7 @@ from benchmarks.photo import photo_cost
 from benchmarks.reading import reading_throughput
 from benchmarks.scale import scale
 from benchmarks.training import training_throughput, utilisation
-from hwrlib.config import TrainConfig
+from hwrlib.runs.config import TrainConfig
 from hwrlib.synthetic import generate
 
 PARTS = ("training", "reading", "language", "photo", "pages", "scale", "accuracy")

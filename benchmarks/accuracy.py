@@ -5,8 +5,8 @@ from typing import Any
 
 from benchmarks.calamari import Calamari
 from benchmarks.plain import PlainTraining
-from hwrlib.config import TrainConfig
-from hwrlib.fit import fit
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.fit import fit
 
 TARGETS = (0.10, 0.05, 0.04)  # validation CER
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmarks.measure import alternate
 from hwrlib import Recognizer
+from hwrlib.common.files import find_images
 from hwrlib.ctc import greedy_lines
-from hwrlib.files import find_images
 
 
 def language_cost(data: str | Path, weights: str, count: int = 512) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 
 from hwrlib import Recognizer
-from hwrlib.images import to_grey
-from hwrlib.labels import read_labels
+from hwrlib.decode import to_grey
 from hwrlib.metrics import cer
+from hwrlib.sets.labels import read_labels
 
 KINDS = ("slope of light", "shadow", "ruling", "squares", "blur", "JPEG", "all")  # all of them but ruling
 SCALE, MARGIN = 3, 20  # px of the photo per px of the line; px of paper around it

@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.measure import synchronise
 from hwrlib.charset import Charset
-from hwrlib.labels import is_special, read_labels
-from hwrlib.metrics import score
+from hwrlib.metrics import is_special, score
 from hwrlib.model import CRNN
+from hwrlib.sets.labels import read_labels
 
 WIDTH, HEIGHT, BATCH = 256, 64, 32
 

@@ -16,7 +16,7 @@ from benchmarks.calamari import Calamari
 from benchmarks.measure import alternate, percentile
 from benchmarks.plain import PlainTraining
 from hwrlib import Recognizer
-from hwrlib.files import find_images
+from hwrlib.common.files import find_images
 
 COLD = "import sys; from hwrlib import Recognizer; Recognizer.pretrained(sys.argv[1]).read(sys.argv[2])"
 

@@ -8,23 +8,24 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.measure import in_fresh_python
-from hwrlib.labels import read_labels
+from hwrlib.sets.labels import read_labels
 
 TRAINED = 1600  # images to train on, at each size
 MOST_READ = 100_000  # larger sets are not read: smaller ones already show whether memory grows
 
 CACHE = """
 import sys, time
-from hwrlib.data import LineDataset
+from hwrlib.sets.dataset import LineDataset
 began = time.perf_counter()
 LineDataset(sys.argv[1], "train")"""
 
 TRAIN = """
 import sys, time
 from hwrlib.charset import Charset
-from hwrlib.config import TrainConfig
-from hwrlib.data import LineDataset, train_loader
-from hwrlib.state import start
+from hwrlib.runs.config import TrainConfig
+from hwrlib.sets.dataset import LineDataset
+from hwrlib.collate import train_loader
+from hwrlib.runs.state import start
 from hwrlib.train import train_step
 lines = LineDataset(sys.argv[1], "train")
 charset = Charset.from_texts(lines.texts)
@@ -42,7 +43,7 @@ while left > 0:
 READ = """
 import sys, time
 from hwrlib import Recognizer
-from hwrlib.files import find_images
+from hwrlib.common.files import find_images
 began = time.perf_counter()
 assert sum(1 for reading in Recognizer.pretrained("names").read_each(find_images(sys.argv[1]))) == int(sys.argv[2])"""
 

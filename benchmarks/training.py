@@ -18,13 +18,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import plain
 from benchmarks.measure import alternate, synchronise
 from hwrlib.augment import augment
-from hwrlib.config import TrainConfig
+from hwrlib.collate import Batch, train_loader
 from hwrlib.ctc import ctc_loss
-from hwrlib.data import Batch, LineDataset, train_loader
-from hwrlib.images import normalise, to_grey
-from hwrlib.state import Training, start
+from hwrlib.decode import to_grey
+from hwrlib.images import normalise
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.state import Training, start
+from hwrlib.runs.training_data import training_data
+from hwrlib.sets.dataset import LineDataset
 from hwrlib.train import train_step
-from hwrlib.training_data import training_data
 
 STEPS = 20
 FLOPS = "GFLOP per image (forward and backward)"

@@ -1,17 +1,25 @@
 """Handwriting recognition with a CRNN and CTC: the package behind the course's notebooks.
 
-`from hwrlib import Recognizer` reads images. The lesson is eight files, in this order:
+`from hwrlib import Recognizer` reads images. The lesson is ten files, in this order; each imports only the ones before it:
 
-    charset     characters and their classes; class 0 is the CTC blank
-    images      any image as normalised ink
-    data        LineDataset, ctc_collate, loaders that group lines by width
-    model       the CRNN
-    ctc         the loss, greedy decoding, the probability of a text
-    metrics     CER, WER, exact match, intervals
-    train       train_step, train_one_epoch, evaluate, fit
-    recognizer  a trained model that reads images
+    charset   characters and their classes; class 0 is the CTC blank
+    decode    any file, array or tensor as grey levels
+    images    any image as normalised ink; a batch of them
+    collate   labelled lines as batches; loaders that group lines by width
+    model     the CRNN
+    ctc       the loss, greedy decoding, the probability of a text
+    metrics   CER, WER, exact match, intervals
+    augment   distortions of a batch
+    reader    images to frames to readings
+    train     the loss of a batch, one step, one epoch, evaluation
 
-Other files support these; folders are drawers for everything else (see the README's architecture).
+Folders hold everything else, on levels: a file imports from its own level or from below.
+
+    1  common, onnx, weights             files and archives; ONNX graphs and their runtime; the shipped weights
+    2  sets, language, pages, synthetic  data sets; language models; lines on pages; rendered handwriting
+    3  models, plots                     checkpoints, `Recognizer`, export; figures
+    4  runs, sources, live, audit        training runs; importers; widgets; wrong labels
+    5  batch                             sweeps, comparisons, very many images
 """
 
 from pathlib import Path
@@ -22,9 +30,13 @@ __all__ = ["ROOT", "Recognizer", "Reading"]
 
 
 def __getattr__(name: str):
-    """Import the reading interface on first use: `hwrlib.sources` alone needs neither torch nor ONNX Runtime."""
-    if name in ("Recognizer", "Reading"):
-        from hwrlib import recognizer
+    """Import the reading interface on first use: the ten files import nothing else of the package."""
+    if name == "Recognizer":
+        from hwrlib.models.recognizer import Recognizer
 
-        return getattr(recognizer, name)
+        return Recognizer
+    if name == "Reading":
+        from hwrlib.reader import Reading
+
+        return Reading
     raise AttributeError(f"module 'hwrlib' has no attribute {name!r}")

@@ -64,15 +64,6 @@ def ctc_loss(log_probs: Tensor, batch: Batch, input_lengths: Tensor) -> Tensor:
     return losses / batch.target_lengths.clamp(min=1)
 
 
-def label_fault(text: str, frames: int, charset: Charset) -> str | None:
-    """Why a label cannot be trained on with an image of so many frames; None if it can."""
-    if missing := charset.missing(text):
-        return f"{reprlib.repr(text)} has characters outside the charset: {missing}"
-    if (needed := frames_needed(charset.encode(text))) > frames:
-        return f"{frames} frames < {needed} needed for {reprlib.repr(text)}"
-    return None
-
-
 # From frames to text -------------------------------------------------------------------------------------------------
 
 

@@ -14,8 +14,6 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from PIL import ExifTags, Image
 
-from hwrlib.files import printable
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -35,6 +33,11 @@ UPRIGHT = {  # EXIF orientation -> what turns the image as it was held
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def printable(name: object) -> str:
+    """A file name for a message or a table: bytes that are not UTF-8, which no file or screen accepts, as escapes."""
+    return str(name).encode(errors="backslashreplace").decode()
 
 
 def is_single(images: object) -> bool:

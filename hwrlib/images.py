@@ -10,22 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
-from hwrlib.decode import is_single, to_grey
+from hwrlib.decode import to_grey
 
 if TYPE_CHECKING:
     from hwrlib.decode import ImageLike
-
-__all__ = [
-    "INK_LEVEL",
-    "Normalisation",
-    "Normalised",
-    "erase_neighbours",
-    "holds_two_lines",
-    "is_single",
-    "normalise",
-    "pad",
-    "to_grey",
-]
 
 MAX_HEIGHT, MAX_WIDTH = 1_000, 100_000  # px of a normalised line: more would be an error, or an attack
 UNEVEN = 0.85  # of the lightest paper; if some of the paper is darker, light and shadow are taken out

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from hwrlib.labels import is_special
+SPECIAL_LABELS = frozenset({"", "EMPTY", "UNREADABLE", "NONE", "BLANK", "ILLISIBLE"})
 
 
 class Scores(NamedTuple):
@@ -31,6 +31,11 @@ class Edit(NamedTuple):
     kind: str  # "equal", "substitute", "delete" (a character was missed) or "insert" (one was invented)
     reference: str
     hypothesis: str
+
+
+def is_special(text: str) -> bool:
+    """True for a label that means "no text here" and is not itself written in the image."""
+    return text.strip().upper() in SPECIAL_LABELS
 
 
 def cer(references: Sequence[str], hypotheses: Sequence[str]) -> float:

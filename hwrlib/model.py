@@ -8,6 +8,7 @@ design this course starts from. To add a third, write one more function and regi
 
 import inspect
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,11 +19,16 @@ from torch import Tensor, nn
 
 from hwrlib.charset import BLANK
 
-MIN_CHANNELS = (
-    8  # with fewer, the backward pass of a strided 1 x 1 convolution on a CPU may write beyond its memory (torch 2.14)
-)
-STEM = 3  # layers of the residual CNN before its first block
 FULL_INK = 255.0  # the value of ink in uint8 images
+LIMITS = {  # least and largest value of each size; beyond it, nobody trains
+    "width": (
+        8,
+        4096,
+    ),  # with fewer channels, torch 2.14 may write beyond its memory (a strided 1 x 1 convolution's gradient)
+    "depth": (1, 32),
+    "hidden": (1, 65_536),
+    "layers": (1, 32),
+}
 
 
 class Output(NamedTuple):
@@ -40,6 +46,8 @@ class CRNN(nn.Module):
         num_classes: C, the blank included.
         architecture: a name in `ARCHITECTURES`.
         sizes: keyword arguments of that architecture.
+    Attributes:
+        precision: in which it computes: "fp32", "bf16" or "fp16".
     Raises:
         ValueError: there is no such architecture, or it has no such size.
     """
@@ -55,6 +63,7 @@ class CRNN(nn.Module):
         self.arguments = dict(num_classes=num_classes, architecture=architecture, **known | sizes)  # `CRNN(**arguments)`
         self.cnn, self.stride, self.rnn, self.classifier, self.shortcut = build(num_classes, **sizes)
         self.dropout = FeatureDropout(self.rnn.dropout.p)
+        self.precision = "fp32"
 
     def output_lengths(self, image_widths: Tensor) -> Tensor:
         """Frames T of images of these widths in px: (N,) -> (N,)."""
@@ -67,23 +76,23 @@ class CRNN(nn.Module):
             images: (N, 1, H, W) ink: uint8 in 0 ... 255 or float in 0 ... 1, 0 is paper; W a multiple of the stride.
             image_widths: (N,) px of each image that are not padding.
         """
-        if images.dtype == torch.uint8:
-            images = images.float() / FULL_INK
-        columns = self.cnn(images.contiguous(memory_format=torch.channels_last))  # (N, F, T)
-        input_lengths = self.output_lengths(image_widths)  # (N,)
-        frames = self.dropout(columns.permute(2, 0, 1))  # (T, N, F)
-        frames = self.dropout(self.rnn(frames, input_lengths))  # (T, N, 2 * hidden)
-        log_probs = self.classifier(frames).float().log_softmax(-1)  # (T, N, C)
-        shortcut = self.shortcut(columns) if self.training and self.shortcut is not None else None
+        with autocast(images.device, self.precision):
+            if images.dtype == torch.uint8:
+                images = images.float() / FULL_INK
+            columns = self.cnn(images.contiguous(memory_format=torch.channels_last))  # (N, F, T)
+            input_lengths = self.output_lengths(image_widths)  # (N,)
+            frames = self.dropout(columns.permute(2, 0, 1))  # (T, N, F)
+            frames = self.dropout(self.rnn(frames, input_lengths))  # (T, N, 2 * hidden)
+            log_probs = self.classifier(frames).float().log_softmax(-1)  # (T, N, C)
+            shortcut = self.shortcut(columns) if self.training and self.shortcut is not None else None
         return Output(log_probs, input_lengths, shortcut)
 
     @torch.inference_mode()
     def infer(self, images: np.ndarray, image_widths: np.ndarray) -> np.ndarray:
-        """`log_probs` as an array, from arrays, in evaluation mode; in bf16 if the hardware multiplies it fast."""
+        """`log_probs` as an array, from arrays, in evaluation mode."""
         self.eval()
         device = self.classifier.weight.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
-            output = self(torch.from_numpy(images).to(device), torch.from_numpy(image_widths).to(device))
+        output = self(torch.from_numpy(images).to(device), torch.from_numpy(image_widths).to(device))
         return output.log_probs.cpu().numpy()
 
 
@@ -115,36 +124,35 @@ def residual(
         layers: number of LSTM layers.
         dropout: fraction of features dropped before each LSTM layer and the classifier.
     Raises:
-        ValueError: `width` is below 8, or a size is far beyond what anybody trains.
+        ValueError: a size is outside its `LIMITS`.
     Source: Retsinas et al., *Best Practices for a Handwritten Text Recognition System* (2022).
     """
-    limits = {
-        "width": (width, MIN_CHANNELS, 4096),
-        "depth": (depth, 1, 32),
-        "hidden": (hidden, 1, 65_536),
-        "layers": (layers, 1, 32),
-    }
-    for name, (size, low, high) in limits.items():
+    for name, size in {"width": width, "depth": depth, "hidden": hidden, "layers": layers}.items():
+        low, high = LIMITS[name]
         if type(size) is not int or not low <= size <= high:
             raise ValueError(f"{name} must be an integer from {low} to {high}, not {size!r}")
-    cnn = nn.Sequential(
-        nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False),  # (N, w, H/2, W/2)
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-        *stage(depth, width, width),  # (N, w, H/2, W/2)
-        *stage(depth, width, 2 * width, stride=(2, 2)),  # (N, 2w, H/4, W/4)
-        *stage(depth, 2 * width, 4 * width, stride=(2, 1)),  # (N, 4w, H/8, W/4)
-        ColumnMax(),  # (N, 4w, W/4)
+    stem = [nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+    cnn = named(
+        stem=nn.Sequential(*stem),  # (N, w, H/2, W/2)
+        stage1=stage(depth, width, width),  # (N, w, H/2, W/2)
+        stage2=stage(depth, width, 2 * width, stride=(2, 2)),  # (N, 2w, H/4, W/4)
+        stage3=stage(depth, 2 * width, 4 * width, stride=(2, 1)),  # (N, 4w, H/8, W/4)
+        columns=ColumnMax(),  # (N, 4w, W/4)
     ).to(memory_format=torch.channels_last)  # the layout in which CPUs and tensor cores convolve fastest
     rnn = BiLSTM(4 * width, hidden, num_layers=layers, dropout=dropout)
     classifier = init_blank_bias(nn.Linear(2 * hidden, num_classes))
     return Parts(cnn, 4, rnn, classifier, init_blank_bias(ShortcutHead(4 * width, num_classes)))
 
 
-def stage(depth: int, in_channels: int, out_channels: int, *, stride: tuple[int, int] = (1, 1)) -> list["ResidualBlock"]:
+def stage(depth: int, in_channels: int, out_channels: int, *, stride: tuple[int, int] = (1, 1)) -> nn.Sequential:
     """Residual blocks after each other, of which the first changes the size."""
     first = ResidualBlock(in_channels, out_channels, stride=stride)
-    return [first] + [ResidualBlock(out_channels, out_channels, identity=True) for _ in range(depth - 1)]
+    return nn.Sequential(first, *(ResidualBlock(out_channels, out_channels, identity=True) for _ in range(depth - 1)))
+
+
+def named(**layers: nn.Module) -> nn.Sequential:
+    """Layers in sequence, by name: weights are called `cnn.stage2.0.conv1.weight`, whatever stands before them."""
+    return nn.Sequential(OrderedDict(layers))
 
 
 def baseline(num_classes: int) -> Parts:
@@ -152,11 +160,12 @@ def baseline(num_classes: int) -> Parts:
 
     64 x 256 px in, 32 frames out; 6.7 M parameters with 95 characters and the blank.
     """
-    blocks, channels = [], 1
-    for out_channels in (64, 128, 256):
-        blocks += [nn.Conv2d(channels, out_channels, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+    stages, channels = {}, 1
+    for number, out_channels in enumerate((64, 128, 256), start=1):
+        convolution = nn.Conv2d(channels, out_channels, 3, padding=1)
+        stages[f"stage{number}"] = nn.Sequential(convolution, nn.ReLU(inplace=True), nn.MaxPool2d(2))
         channels = out_channels
-    cnn = nn.Sequential(*blocks, nn.Flatten(1, 2))  # (N, 256 * H/8, W/8)
+    cnn = named(**stages, columns=nn.Flatten(1, 2))  # (N, 256 * H/8, W/8)
     return Parts(cnn, 8, BiLSTM(256 * 8, 256, num_layers=2), nn.Linear(512, num_classes), None)
 
 
@@ -276,6 +285,22 @@ def init_blank_bias(head: nn.Module) -> nn.Module:
     head.bias.zero_()
     head.bias[BLANK] = math.log(3 * (len(head.bias) - 1))
     return head
+
+
+# Precision -------------------------------------------------------------------------------------------------------------
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """The precision to compute in; "auto" is bf16 (or fp16) if the hardware multiplies it fast, else fp32."""
+    if precision != "auto":
+        return precision
+    return "bf16" if has_fast_bf16(device) else "fp16" if device.type == "cuda" else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which a model computes in a precision."""
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=precision != "fp32")
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -16,11 +16,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator
 
-from hwrlib import diagnosis
 from hwrlib.metrics import Edit, align
+from hwrlib.models import diagnosis
 from hwrlib.pages.ink import page_ink
 from hwrlib.pages.line import Line, Sheet
-from hwrlib.reading import Reading
+from hwrlib.reader import Reading
 
 DPI = 110
 PAGE, GAP, TEXT = 880, 14, 18  # px: width of a page, space between two images, height of a line of text
@@ -326,7 +326,7 @@ def suspicion(planted: Sequence[float], others: Sequence[float]) -> Figure:
 
 
 def confusions(matrix: pd.DataFrame) -> Figure:
-    """Counts of errors, as `hwrlib.diagnosis.confusion_matrix` returns them: true characters left, read ones below."""
+    """Counts of errors, as `hwrlib.models.diagnosis.confusion_matrix` returns them: true characters left, read ones below."""
     side = 1.4 + 0.34 * len(matrix)
     figure, ((axes,),) = _new(side, width=side + 0.4)
     shown = np.sqrt(matrix.to_numpy(float))  # the root, so that a count of 1 can be seen beside one of 50

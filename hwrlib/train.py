@@ -1,80 +1,89 @@
-"""Training: one step, one epoch, and the evaluation after it."""
+"""Training: the loss of a batch, one step, one epoch, and the evaluation after it."""
 
-import os
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import ctc_loss as plain_ctc_loss
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
-from hwrlib.augment import augment, erase, photograph
 from hwrlib.charset import Charset
 from hwrlib.collate import Batch
 from hwrlib.ctc import ctc_loss, greedy_decode
 from hwrlib.metrics import Scores, score
 from hwrlib.model import CRNN
-from hwrlib.progress import Progress
-from hwrlib.state import Training, autocast
+from hwrlib.reader import frames_of
 
-# One step ------------------------------------------------------------------------------------------------------------
+Distortion = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # images (N, 1, H, W), image_widths (N,) -> the same
 
 
-def train_step(training: Training, batch: Batch) -> Tensor:
-    """Learn from one batch: augment, read, compare with the labels, move the weights.
+def loss_of(model: nn.Module, batch: Batch, distort: Distortion | None = None, shortcut: float = 0.0) -> Tensor:
+    """What a training minimises: the CTC loss per character of a batch, a scalar in nats.
 
     Args:
-        training: whose model and optimizers are used.
-        batch: on the training's device.
-    Returns:
-        The loss, nats per character. A loss that is not finite moves no weight.
+        model: a `CRNN`, or a wrapper around one.
+        batch: on the model's device.
+        distort: draws a variation of every image, for instance `augment`; None: the images as they are.
+        shortcut: weight of the loss of the model's shortcut head, if it has one.
     """
-    images, image_widths = augment(batch.images, batch.image_widths, training.config.augment)  # (N, 1, H, W), (N,)
-    images = photograph(erase(images, training.config.erase), image_widths, training.config.photo)
-    with training.autocast():
-        log_probs, input_lengths, shortcut = training.model(images, image_widths)  # (T, N, C), (N,), (T, N, C)
+    images, image_widths = distort(batch.images, batch.image_widths) if distort else batch[:2]  # (N, 1, H, W), (N,)
+    log_probs, input_lengths, shortcut_log_probs = model(images, image_widths)  # (T, N, C), (N,), (T, N, C) or None
     loss = ctc_loss(log_probs, batch, input_lengths).mean()
-    if shortcut is not None:
-        loss = loss + training.config.shortcut * ctc_loss(shortcut, batch, input_lengths).mean()
-    if training.accepts(loss, batch):
-        training.accelerator.backward(training.scaler.scale(loss))  # the scaler acts in fp16 only
-        if training.accelerator.sync_gradients:  # enough batches accumulated
-            training.update_weights()
+    if shortcut_log_probs is not None:
+        loss = loss + shortcut * ctc_loss(shortcut_log_probs, batch, input_lengths).mean()
+    return loss
+
+
+class Learner(Protocol):
+    """What is trained and how; `hwrlib.runs.state.Training` is one."""
+
+    model: nn.Module
+    shortcut: float  # weight of the shortcut head's loss
+
+    def distort(self, images: Tensor, image_widths: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def step(self) -> AbstractContextManager:
+        """Surrounds every step: sets the random state, decides whether gradients are accumulated."""
+
+    def descend(self, loss: Tensor, batch: Batch) -> None:
+        """Compute the gradients and, once enough batches are accumulated, update the weights."""
+
+
+def train_step(learner: Learner, batch: Batch) -> Tensor:
+    """Learn from one batch on the model's device; returns its loss, nats per character."""
+    loss = loss_of(learner.model, batch, learner.distort, learner.shortcut)
+    learner.descend(loss, batch)
     return loss.detach()
 
 
-def train_one_epoch(training: Training, loader: DataLoader, *, after_step: Callable[[], None] = lambda: None) -> float:
-    """Take the remaining steps of the current epoch.
+def train_one_epoch(
+    learner: Learner, loader: Iterable[Batch], *, after_step: Callable[[Batch], None] = lambda batch: None
+) -> float:
+    """Take one step for each batch.
 
     Args:
-        training: moved forward.
-        loader: of the training split, prepared by Accelerate, set to the epoch and the batch to start with.
-        after_step: called whenever the weights could have been updated: after every `accumulation` batches.
+        learner: changed.
+        loader: batches of the training split, on the model's device.
+        after_step: called with the batch of each step.
     Returns:
-        The mean loss of the epoch's batches, nats per character.
+        The mean of the losses that are finite, nats per character.
     """
-    training.model.train()
-    title = f"epoch {training.epoch + 1}/{training.config.epochs}"
-    progress = Progress(title, len(loader), done=training.batch)
-    for batch in tqdm(loader, desc=title, leave=False, disable=True if os.environ.get("TQDM_DISABLE") else None):
-        _seed_step(training.config.seed, training.epoch, training.batch, training.accelerator.process_index)
-        with training.accelerator.accumulate(training.model):
-            training.losses.append(float(train_step(training, batch)))
-        training.batch += 1
-        if training.accelerator.is_main_process:
-            progress.step(training.batch, len(batch.texts), training.losses[-1])
-        if training.accelerator.sync_gradients:
-            after_step()
-    losses = np.array(training.losses[-training.batch :])
-    return float(losses[np.isfinite(losses)].mean())
+    learner.model.train()
+    losses = []
+    for batch in loader:
+        with learner.step():
+            losses.append(float(train_step(learner, batch)))
+        after_step(batch)
+    return finite_mean(losses)
 
 
-def _seed_step(*place: int) -> None:
-    """Set torch's random state from the place of a step, so that it never depends on the steps before."""
-    torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
+def finite_mean(losses: Iterable[float]) -> float:
+    """The mean of the losses that are finite; NaN if none is."""
+    finite = [loss for loss in losses if np.isfinite(loss)]
+    return float(np.mean(finite)) if finite else float("nan")
 
 
 class Evaluation(NamedTuple):
@@ -88,29 +97,26 @@ class Evaluation(NamedTuple):
 
 
 @torch.inference_mode()
-def evaluate(model: CRNN, loader: DataLoader, charset: Charset, *, precision: str = "fp32") -> Evaluation:
+def evaluate(model: CRNN, loader: DataLoader, charset: Charset) -> Evaluation:
     """Read every line of a loader greedily and score it.
 
     Args:
-        model: on its device; set to evaluation mode.
+        model: on any device; set to evaluation mode.
         loader: of a split, each line once.
         charset: of the model.
-        precision: "fp32", "bf16" or "fp16".
     Raises:
         RuntimeError: the loader yielded another number of lines than its data set holds.
+        ValueError: the model's output is not a number somewhere.
     """
-    model.eval()
-    device = next(model.parameters()).device
     losses, names, references, hypotheses = [], [], [], []
     for batch in loader:
-        batch = batch.to(device)
-        with autocast(device, precision):
-            log_probs, input_lengths, _ = model(batch.images, batch.image_widths)
+        log_probs, input_lengths = frames_of(model, batch.images.numpy(), batch.image_widths.numpy())  # (T, N, C), (N,)
         # A label that needs more frames than its image has cannot be written: its infinite loss does not count.
-        loss = plain_ctc_loss(log_probs, batch.targets, input_lengths, batch.target_lengths, reduction="none")
+        frames, lengths = torch.from_numpy(log_probs), torch.from_numpy(input_lengths)
+        loss = plain_ctc_loss(frames, batch.targets, lengths, batch.target_lengths, reduction="none")
         losses += (loss / batch.target_lengths.clamp(min=1))[loss.isfinite()].tolist()
         names, references = names + list(batch.names), references + list(batch.texts)
-        hypotheses += [charset.decode(classes) for classes in greedy_decode(log_probs.cpu(), input_lengths.cpu())]
+        hypotheses += [charset.decode(classes) for classes in greedy_decode(log_probs, input_lengths)]
     if len(references) != len(loader.dataset):
         raise RuntimeError(f"evaluated {len(references)} lines of {len(loader.dataset)}")
-    return Evaluation(float(np.mean(losses)), score(references, hypotheses), names, references, hypotheses)
+    return Evaluation(finite_mean(losses), score(references, hypotheses), names, references, hypotheses)

@@ -1,7 +1,7 @@
 """The whole course in one command: papermill runs every numbered notebook into one run's folder.
 
 `python notebooks/run.py --data data/kaggle --params notebooks/params/names.yaml` is what `make run` calls. The file of
-parameters may hold knobs of the training (`hwrlib.config.TrainConfig`) and parameters of any notebook. Papermill only warns
+parameters may hold knobs of the training (`hwrlib.runs.config.TrainConfig`) and parameters of any notebook. Papermill only warns
 about a parameter that no notebook has; here it is rejected before anything runs, and the known ones are listed.
 """
 
@@ -21,11 +21,12 @@ import yaml
 
 from hwrlib import ROOT, plots
 from hwrlib.batch.notebooks import NOTEBOOKS, check_parameters, execute, find_notebooks, notebook_parameters
-from hwrlib.config import TrainConfig, read_yaml
-from hwrlib.files import atomic_write, locked
-from hwrlib.fit import new_run_folder
-from hwrlib.images import to_grey
-from hwrlib.progress import Tail, duration, every_second
+from hwrlib.common.files import atomic_write, locked
+from hwrlib.common.progress import Tail, duration, every_second
+from hwrlib.decode import to_grey
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.fit import new_run_folder
+from hwrlib.runs.recipes import read_yaml
 
 
 def run_course(values: dict[str, Any], run_dir: Path, *, notebooks: Path = NOTEBOOKS) -> Path:
@@ -99,7 +100,7 @@ def course_values(data: str | None, params: str | None, run_dir: Path) -> dict[s
             the project's.
         params: the file; by default none.
     Raises:
-        FileNotFoundError, ValueError: as `hwrlib.config.read_yaml`.
+        FileNotFoundError, ValueError: as `hwrlib.runs.recipes.read_yaml`.
     """
     values = read_yaml(params) if params else {}
     data = from_root(data) if data else values.get("data") or TrainConfig().data

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from hwrlib.config import TrainConfig
-from hwrlib.fit import Run, fit
-from hwrlib.recognizer import Recognizer
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.fit import Run, fit
 
 WORDS = ("A", "E", "L", "N", "O", "Z", "LA", "ON", "ZE", "ANNE", "LEO", "ZOE")
 
@@ -60,7 +60,7 @@ def write_split(draw) -> Callable[..., list[Path]]:
 
 HOLD = """
 import sys
-from hwrlib.files import locked
+from hwrlib.common.files import locked
 
 with locked(sys.argv[1]):
     print("held", flush=True)

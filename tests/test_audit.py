@@ -12,13 +12,13 @@ import torch.nn.functional as F
 
 from hwrlib.audit import COLUMNS, cross_validate, fold_sets, judge, save_suspects
 from hwrlib.audit.review import Review
-from hwrlib.config import TrainConfig
-from hwrlib.corrections import apply_decisions, read_decisions
-from hwrlib.data import LineDataset
-from hwrlib.files import WriteError
-from hwrlib.fit import fit
-from hwrlib.recognizer import Recognizer
-from hwrlib.training_data import load_splits
+from hwrlib.common.files import WriteError
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.fit import fit
+from hwrlib.runs.training_data import load_splits
+from hwrlib.sets.corrections import apply_decisions, read_decisions
+from hwrlib.sets.dataset import LineDataset
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_cross_validation_judges_every_line_by_a_model_that_never_saw_it(tiny, t
         assert not set(trained.names) & set(held_out.names)
         assert len(trained) + len(held_out) == len(everything)
     assert not set(parts[0][1].names) & set(parts[1][1].names)
-    monkeypatch.setattr("hwrlib.fit.train_one_epoch", None)  # no training is repeated
+    monkeypatch.setattr("hwrlib.runs.fit.train_one_epoch", None)  # no training is repeated
     assert cross_validate(config, tmp_path, folds=2).equals(table)
 
 

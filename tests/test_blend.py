@@ -1,12 +1,12 @@
-"""hwrlib.blend: weights between those before and after a training."""
+"""hwrlib.runs.blend: weights between those before and after a training."""
 
 import pytest
 import torch
 
-from hwrlib.blend import SHARES, blend, main
-from hwrlib.checkpoint import load_model
-from hwrlib.fit import fit
 from hwrlib.metrics import Scores
+from hwrlib.models.checkpoint import load_model
+from hwrlib.runs.blend import SHARES, blend, main
+from hwrlib.runs.fit import fit
 from hwrlib.train import Evaluation
 
 
@@ -44,7 +44,7 @@ def test_by_default_the_share_with_the_lowest_validation_cer_is_kept(tuned, monk
         cer = next(rates)
         return Evaluation(2 * cer, Scores(cer, cer, 1 - cer, 24, 120, 0), [], [], [])
 
-    monkeypatch.setattr("hwrlib.blend.evaluate", evaluated)
+    monkeypatch.setattr("hwrlib.runs.blend.evaluate", evaluated)
     path, tried = blend(tuned)
     assert tried == errors
     found = {"validation_loss": 0.1, "validation_cer": 0.05, "validation_exact": 0.95, "keep": SHARES[2]}

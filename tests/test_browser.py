@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 import pytest
 
-from hwrlib.corrections import read_decisions
-from hwrlib.labels import read_labels
-from hwrlib.synthetic.forms import Line
+from hwrlib.sets.corrections import read_decisions
+from hwrlib.sets.labels import read_labels
+from hwrlib.synthetic.forms import Writing
 from hwrlib.synthetic.hands import load_alphabets, make_hand, pen_strokes
 from hwrlib.synthetic.pages import render_page
 
@@ -109,7 +109,7 @@ def write(page: "sync_api.Page", word: str, hand_number: int, pad: int = 0) -> s
     hand = make_hand(
         np.random.default_rng([7, hand_number]), load_alphabets(["school-0", "school-1", "school-2", "school-3"])
     )
-    line = Line(word, x=75, baseline=110, height=70, pitch=min(75, 500 / len(word)))
+    line = Writing(word, x=75, baseline=110, height=70, pitch=min(75, 500 / len(word)))
     strokes = pen_strokes(line, hand, np.random.default_rng(hand_number), width=640)
     box = page.locator(".hwr-ink").nth(pad).bounding_box()
     for (x, y), *points in strokes:
@@ -205,7 +205,7 @@ def line_picture(word: str, hand_number: int, tmp_path: Path) -> Path:
     hand = make_hand(np.random.default_rng([7, hand_number]), load_alphabets(["school-0", "school-1"]))
     page = np.full((420, 800), 235, np.uint8)
     for number, text in enumerate((word, word[::-1])):
-        line = Line(text, x=75, baseline=110, height=70, pitch=75)
+        line = Writing(text, x=75, baseline=110, height=70, pitch=75)
         strokes = pen_strokes(line, hand, np.random.default_rng(hand_number), width=640)
         cv2.polylines(page, [(s + [60, 190 * number]).round().astype(np.int32) for s in strokes], False, 50, 5, cv2.LINE_AA)
     path = tmp_path / "page.png"
@@ -302,10 +302,10 @@ def dataset_names(drawn_set) -> list[tuple[str, str]]:
 
 def test_a_training_is_watched_and_stopped(browser, lab, tiny):
     config = tiny(epochs=10_000).as_dict()
-    source = f"""from hwrlib.config import TrainConfig
-from hwrlib.data import LineDataset
+    source = f"""from hwrlib.runs.config import TrainConfig
+from hwrlib.sets.dataset import LineDataset
 from hwrlib.live.watch import Watch
-from hwrlib.fit import fit
+from hwrlib.runs.fit import fit
 config = TrainConfig.from_dict({config!r})
 lines = LineDataset(config.data, "validation", config.normalisation)
 run = fit(config, "stopped", on_step=Watch([lines[0], lines[1]]))"""

@@ -1,4 +1,4 @@
-"""hwrlib.checkpoint: a kill leaves no half file, a foreign file runs no code."""
+"""hwrlib.models.checkpoint: a kill leaves no half file, a foreign file runs no code."""
 
 import os
 import pickle
@@ -12,25 +12,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from hwrlib import checkpoint, files
 from hwrlib.charset import Charset
-from hwrlib.checkpoint import (
-    SHIPPED,
-    epoch_checkpoints,
-    epoch_path,
-    find_checkpoint,
-    latest_run,
-    load_model,
-    load_safely,
-    save_atomically,
-    save_model,
-)
-from hwrlib.config import TrainConfig
-from hwrlib.fit import fit
+from hwrlib.common import files
 from hwrlib.images import Normalisation
-from hwrlib.model import CRNN, STEM
-from hwrlib.state import build_model
-from hwrlib.transfer import CLASS_LAYERS, start_from
+from hwrlib.model import CRNN
+from hwrlib.models import checkpoint
+from hwrlib.models.checkpoint import load_model, load_safely, save_atomically, save_model
+from hwrlib.models.locate import epoch_checkpoints, epoch_path, find_checkpoint, latest_run
+from hwrlib.models.transfer import CLASS_LAYERS, start_from
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.fit import fit
+from hwrlib.runs.state import build_model
+from hwrlib.weights import SHIPPED
 
 
 @pytest.fixture
@@ -276,7 +269,7 @@ def test_a_deeper_network_reads_at_first_as_the_shallower_one(tmp_path, old, new
     images, widths = torch.rand(2, 1, 40, 96), torch.tensor([96, 64])
     torch.testing.assert_close(model(images, widths).log_probs, other(images, widths).log_probs)
     model.train()(images, widths).log_probs.square().sum().backward()
-    added = [model.cnn[STEM + stage * new + old].norm2.weight for stage in range(3)]
+    added = [stage[old].norm2.weight for stage in (model.cnn.stage1, model.cnn.stage2, model.cnn.stage3)]
     assert all((scale == 0).all() and (scale.grad != 0).any() for scale in added)
 
 
@@ -357,7 +350,7 @@ def test_a_declared_size_takes_no_memory(changed):
     """In a process that may not have a fraction of what the file declares."""
     path = changed(lambda content: content["arguments"].update(hidden=60_000))
     code = (
-        "import resource, sys, torch; from hwrlib.checkpoint import load_model\n"
+        "import resource, sys, torch; from hwrlib.models.checkpoint import load_model\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, used + 2**30))\n"
         "try: load_model(sys.argv[1])\nexcept ValueError as error: print(error)"

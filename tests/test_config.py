@@ -1,10 +1,10 @@
-"""hwrlib.config: what is refused, and how it is said."""
+"""hwrlib.runs.config: what is refused, and how it is said."""
 
 import dataclasses
 
 import pytest
 
-from hwrlib.config import TrainConfig
+from hwrlib.runs.config import TrainConfig
 
 
 def test_defaults_are_valid_and_frozen():

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hwrlib.charset import Charset
+from hwrlib.collate import Batch
 from hwrlib.ctc import Symbol, ctc_loss, frames_needed, greedy_decode, greedy_symbols, text_log_probabilities
-from hwrlib.data import Batch
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN
-from hwrlib.recognizer import Recognizer
+from hwrlib.models.recognizer import Recognizer
 
 
 def text_log_probability(log_probs: Tensor, text: list[int]) -> Tensor:

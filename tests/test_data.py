@@ -1,4 +1,4 @@
-"""hwrlib.data: the cache, what is left out, and the order of batches."""
+"""hwrlib.sets.dataset: the cache, what is left out, and the order of batches."""
 
 import json
 import os
@@ -10,20 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from hwrlib import cache
 from hwrlib.charset import BLANK, Charset
-from hwrlib.corrections import apply_decisions
-from hwrlib.data import (
-    BucketSampler,
-    JoinedLines,
-    LineDataset,
-    Sample,
-    ctc_collate,
-    eval_loader,
-    train_loader,
-)
-from hwrlib.files import atomic_write
+from hwrlib.collate import BucketSampler, Sample, ctc_collate, eval_loader, train_loader
+from hwrlib.common.files import atomic_write
 from hwrlib.images import WIDTH_STEP, Normalisation, normalise
+from hwrlib.sets import cache
+from hwrlib.sets.corrections import apply_decisions
+from hwrlib.sets.dataset import JoinedLines, LineDataset
 
 SIZES = Normalisation(height=16, max_width=64, min_width=16)
 

@@ -17,31 +17,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwrlib.charset import Charset
+from hwrlib.common.progress import logger
 from hwrlib.ctc import greedy_decode, greedy_lines, text_log_probabilities
-from hwrlib.data import LineDataset
-from hwrlib.fit import fit
 from hwrlib.images import Normalisation
-from hwrlib.language import (
-    Calibration,
-    CharacterModel,
-    Decoder,
-    Language,
-    Lexicon,
-    Mixture,
-    Words,
-    beam_decode,
-    fitting,
-    storage,
-)
-from hwrlib.language.__main__ import main
+from hwrlib.language import Calibration, CharacterModel, Decoder, Language, Lexicon, Mixture, Words, beam_decode, storage
 from hwrlib.language.beam import BEAM, BONUS, CANDIDATE, WEIGHT, search
 from hwrlib.language.decoder import SURE, WORTH_TELLING, word_probabilities
-from hwrlib.language.fitting import bits_per_character, fit_language, leave_language, read_texts
 from hwrlib.language.trie import EDGE, ROOT, Trie
 from hwrlib.language.tuning import fit_calibration, right_words_of, tune
 from hwrlib.language.words import CAPITALISED, split_words
-from hwrlib.progress import logger
-from hwrlib.recognizer import Recognizer, Word
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.reader import Word
+from hwrlib.runs.fit import fit
+from hwrlib.runs.language import bits_per_character, fit_language, leave_language, main, read_texts
+from hwrlib.sets.dataset import LineDataset
 
 AB = Charset(" AB")
 SMALL = Charset(" ,?abé")
@@ -1141,7 +1130,7 @@ def test_further_texts_are_read_before_the_training_starts(tiny, tmp_path):
 def test_further_texts_reach_the_language(tiny, tmp_path, monkeypatch):
     (tmp_path / "names.csv").write_text("text,frequency\nNOÉMIE,3\nZOE,1\n", encoding="utf-8")
     given_texts = []
-    monkeypatch.setattr(fitting, "leave_language", lambda *labels, **options: given_texts.append((labels, options)))
+    monkeypatch.setattr("hwrlib.runs.fit.leave_language", lambda *labels, **options: given_texts.append((labels, options)))
     fit(tiny(epochs=1, train_limit=12, language_order=4, language_text=str(tmp_path / "names.csv")), tmp_path / "run")
     [(given_labels, options)] = given_texts
     assert options == {"order": 4, "more": {"NOÉMIE": 3.0, "ZOE": 1.0}} and len(given_labels[1]) == 12
@@ -1211,7 +1200,7 @@ def test_the_command_says_what_is_wrong(checkpoint, data, text, message, finishe
 
 
 def test_the_command_exits_with_status_2(tmp_path):
-    command = [sys.executable, "-m", "hwrlib.language", "nowhere", "--data", "nowhere"]
+    command = [sys.executable, "-m", "hwrlib.runs.language", "nowhere", "--data", "nowhere"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 2 and ended.stderr.startswith("error: nowhere: ") and ended.stderr.count("\n") == 1
 

@@ -1,4 +1,4 @@
-"""hwrlib.files: one process at a time, whole or not at all, and whose fault an error is."""
+"""hwrlib.common.files: one process at a time, whole or not at all, and whose fault an error is."""
 
 import os
 import time
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hwrlib import files
-from hwrlib.files import Busy, WriteError, atomic_folder, atomic_write, locked, with_remedy
+from hwrlib.common import files
+from hwrlib.common.files import Busy, WriteError, atomic_folder, atomic_write, locked, with_remedy
 
 
 def names(folder: Path) -> list[str]:

@@ -12,12 +12,13 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from hwrlib.augment import augment, erase, photograph
-from hwrlib.data import LineDataset
-from hwrlib.files import find_images
+from hwrlib.augment import augment, erase
+from hwrlib.common.files import find_images
 from hwrlib.decode import MAX_PIXELS, to_grey
 from hwrlib.images import Normalisation, _evenly_lit, normalise
+from hwrlib.sets.dataset import LineDataset
 from hwrlib.sources import prepare_folder
+from hwrlib.synthetic.paper import photograph
 
 SIZES = Normalisation(height=32, max_width=128, min_width=32)
 

@@ -1,8 +1,8 @@
-"""hwrlib.labels: encodings are decided once for a whole table, and what is wrong with one is said with its line."""
+"""hwrlib.sets.labels: encodings are decided once for a whole table, and what is wrong with one is said with its line."""
 
 import pytest
 
-from hwrlib.labels import decode, is_misread, read_labels
+from hwrlib.sets.labels import decode, is_misread, read_labels
 
 HEADER = "FILENAME,IDENTITY\n"
 

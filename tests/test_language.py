@@ -179,75 +179,9 @@ def test_lists_and_mixtures_are_saved_too(names, tmp_path):
         CharacterModel.load(tmp_path / "mixture.lm")
 
 
-def test_arpa_there_and_back(tmp_path):
-    model = CharacterModel.fit(TEXTS, order=4)
-    model.to_arpa(tmp_path / "model.arpa")
-    again = CharacterModel.from_arpa(tmp_path / "model.arpa")
-    assert len(again) == len(model) and again.charset == model.charset
-    for text in (*TEXTS, "", "la là la", "u u u"):
-        assert again.log_prob(text) == pytest.approx(model.log_prob(text), abs=1e-3)
-    lines = (tmp_path / "model.arpa").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "\\data\\" and lines[-1] == "\\end\\" and any("<s> l a <space>" in line for line in lines)
-
-
-ARPA = """\\data\\
-ngram 1=5
-ngram 2=3
-ngram 3=1
-
-\\1-grams:
--1.5\t<unk>
--0.5\t</s>
--99\t<s>\t-0.2
--0.6\tA\t-0.3
--0.7\t<space>
-
-\\2-grams:
--0.1\t<s> A
--0.4\tA A
--0.2\tA </s>
-
-\\3-grams:
--0.05\t<s> A A
-
-\\end\\
-"""
-
-
-def test_arpa_of_another_program(tmp_path):
-    (tmp_path / "kenlm.arpa").write_text(ARPA, encoding="utf-8")
-    model = CharacterModel.from_arpa(tmp_path / "kenlm.arpa", charset=Charset(" AB"))
-    log10 = {text: model.log_prob(text) / math.log(10) for text in ("", "A", "AA", "A A", "B")}
-    expected = {"": -0.2 - 0.5, "A": -0.1 - 0.2, "AA": -0.1 - 0.05 - 0.2, "A A": -0.1 + (-0.3 - 0.7) - 0.6 - 0.2}
-    assert log10 == pytest.approx(expected | {"B": -0.2 - 1.5 - 0.5}, abs=1e-5)
-    assert CharacterModel.from_arpa(tmp_path / "kenlm.arpa").charset == Charset(" A")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("ngram 2=3", "ngram 2=4000000000", "announced"),
-        ("\\2-grams:", "", "line 14"),
-        ("-0.6\tA", "-0.6\tle", "'le' is not a single character"),
-        ("-0.6\tA", "nan\tA", "not the logarithm"),
-        ("-0.6\tA", "x\tA", "line 10"),
-        ("-0.05\t<s> A A", "-0.05\tB A A", "'BAA' is there, but not its beginning 'BA'"),
-        ("-0.4\tA A", "-0.4\tA", "not an n-gram of 2 tokens"),
-        (ARPA, "", "announced"),
-        ("\\data\\", "\x00\\data\\\xff", None),
-    ],
-)
-def test_a_damaged_arpa_file_is_a_clear_error(old, new, message, tmp_path):
-    path = tmp_path / "damaged.arpa"
-    path.write_text(ARPA.replace(old, new), encoding="utf-8" if message else "latin-1")
-    with pytest.raises(ValueError, match=message or "damaged.arpa"):
-        CharacterModel.from_arpa(path, charset=Charset(" ABC"))
-
-
 def test_missing_files_are_named(tmp_path):
-    for read in (CharacterModel.load, CharacterModel.from_arpa):
-        with pytest.raises(FileNotFoundError, match="nowhere"):
-            read(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        CharacterModel.load(tmp_path / "nowhere")
 
 
 def test_damaged_files_are_rejected(names, tmp_path):

@@ -11,21 +11,21 @@ import torch
 from PIL import Image
 from traitlets import TraitError
 
-from hwrlib.checkpoint import load_safely
-from hwrlib.data import LineDataset
-from hwrlib.fit import fit
-from hwrlib.labels import read_labels
 from hwrlib.live import Collector, PhotoReader, WritingPad, choose_prompts
 from hwrlib.live.pad import FALLBACK, frames_of
 from hwrlib.live.prompts import letter_counts
 from hwrlib.live.watch import Snapshot, Watch, spread_out
 from hwrlib.metrics import cer
-from hwrlib.recognizer import Recognizer
-from hwrlib.synthetic.forms import Line
+from hwrlib.models.checkpoint import load_safely
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.runs.fit import fit
+from hwrlib.sets.dataset import LineDataset
+from hwrlib.sets.labels import read_labels
+from hwrlib.synthetic.forms import Writing
 from hwrlib.synthetic.hands import load_alphabets, make_hand, pen_strokes
 from hwrlib.synthetic.pages import render_page
 
-LINE = Line("", x=40, baseline=110, height=70, pitch=75)
+LINE = Writing("", x=40, baseline=110, height=70, pitch=75)
 PROMPTS = ["EMMA", "LUCAS", "HUGO", "ZOE", "MAX"]
 
 

@@ -6,14 +6,6 @@ import numpy as np
 import pytest
 
 from hwrlib.charset import Charset
-from hwrlib.diagnosis import (
-    accepted_fraction,
-    calibration_error,
-    confusion_matrix,
-    exact_among_surest,
-    reliability,
-    unwritable_fraction,
-)
 from hwrlib.metrics import (
     align,
     cer,
@@ -21,6 +13,14 @@ from hwrlib.metrics import (
     exact_match,
     score,
     wer,
+)
+from hwrlib.models.diagnosis import (
+    accepted_fraction,
+    calibration_error,
+    confusion_matrix,
+    exact_among_surest,
+    reliability,
+    unwritable_fraction,
 )
 
 

@@ -31,7 +31,8 @@ def settled(model: CRNN, height: int) -> CRNN:
 
 def test_baseline_layer_by_layer():
     model, shapes = CRNN(96, architecture="baseline").eval(), []
-    layers = [*model.cnn, model.rnn, model.classifier]
+    stages = (model.cnn.stage1, model.cnn.stage2, model.cnn.stage3)
+    layers = [*(layer for stage in stages for layer in stage), model.cnn.columns, model.rnn, model.classifier]
     for layer in layers:
         layer.register_forward_hook(lambda layer, _, y: shapes.append((type(layer).__name__, tuple(y.shape))))
     with torch.inference_mode():

@@ -14,17 +14,17 @@ import torch
 
 from hwrlib import synthetic
 from hwrlib.charset import Charset
-from hwrlib.checkpoint import load_model
-from hwrlib.fit import fit
 from hwrlib.images import Normalisation
-from hwrlib.labels import read_labels
 from hwrlib.language import Calibration, CharacterModel, Decoder
 from hwrlib.metrics import cer
 from hwrlib.model import CRNN
-from hwrlib.onnx import export
-from hwrlib.onnx.export import to_onnx
+from hwrlib.models import export
+from hwrlib.models.checkpoint import load_model
+from hwrlib.models.export import to_onnx
+from hwrlib.models.recognizer import Recognizer
 from hwrlib.onnx.runtime import OnnxModel
-from hwrlib.recognizer import Recognizer
+from hwrlib.runs.fit import fit
+from hwrlib.sets.labels import read_labels
 from hwrlib.weights import SHIPPED
 
 CHARSET = Charset("AELNOZ")  # of the tiny recogniser

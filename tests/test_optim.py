@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from hwrlib.config import TrainConfig
 from hwrlib.model import CRNN
-from hwrlib.optim import Muon, build_optimizers, hidden_matrices, orthogonalise
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.optim import Muon, build_optimizers, hidden_matrices, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 24, 100), (2, 100, 24)])
@@ -28,8 +28,8 @@ def test_muon_takes_the_hidden_matrices_alone():
     model = CRNN(10, width=8, hidden=16)
     names = {name for name, weight in model.named_parameters() for matrix in hidden_matrices(model) if weight is matrix}
     assert names == (
-        {f"cnn.{block}.conv{n}.weight" for block in (3, 4, 5) for n in (1, 2)}
-        | {"cnn.4.project.weight", "cnn.5.project.weight"}
+        {f"cnn.stage{stage}.0.conv{n}.weight" for stage in (1, 2, 3) for n in (1, 2)}
+        | {"cnn.stage2.0.project.weight", "cnn.stage3.0.project.weight"}
         | {
             f"rnn.{way}.{layer}.weight_{part}_l0"
             for way in ("forwards", "backwards")

@@ -13,21 +13,21 @@ import torch
 
 from hwrlib import Recognizer
 from hwrlib.batch import read_pages
-from hwrlib.labels import SPLITS
 from hwrlib.metrics import cer
 from hwrlib.pages import Line, Page, find_documents, find_lines, load_page
 from hwrlib.pages.classical import find_lines_classically, skew
 from hwrlib.pages.curves import join, ridges, trace
 from hwrlib.pages.cut import cut_line
 from hwrlib.pages.examples import Example, crop
-from hwrlib.pages.export import load_network, to_onnx
+from hwrlib.pages.export import to_onnx
 from hwrlib.pages.find import Network
 from hwrlib.pages.maps import DEPTH
 from hwrlib.pages.network import LineNetwork, finished
 from hwrlib.pages.order import in_reading_order
 from hwrlib.pages.scoring import score_page
-from hwrlib.pages.training import train
 from hwrlib.pages.xml import DocumentError
+from hwrlib.runs.pages import averaged_weights, train
+from hwrlib.sets.labels import SPLITS
 from hwrlib.sources import prepare_pages
 from hwrlib.sources.__main__ import main as sources_main
 from hwrlib.synthetic.pages import render_page
@@ -309,7 +309,7 @@ def test_training_resumes_to_the_same_weights(register, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(pages, tmp_path / "twice.pth", steps=3, every=1, batch=2, on_step=interrupt_at(1))
     train(pages, tmp_path / "twice.pth", steps=3, every=1, batch=2)
-    once, twice = (load_network(tmp_path / f"{name}.pth").state_dict() for name in ("once", "twice"))
+    once, twice = (averaged_weights(tmp_path / f"{name}.pth") for name in ("once", "twice"))
     assert all(torch.equal(once[name], twice[name]) for name in once)
 
 

@@ -11,8 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hwrlib import diagnosis, plots
-from hwrlib.recognizer import Character, Reading
+from hwrlib import plots
+from hwrlib.models import diagnosis
+from hwrlib.reader import Character, Reading
 from hwrlib.synthetic.pages import render_page
 
 LARGEST = 120_000  # bytes of a figure's PNG

@@ -14,8 +14,8 @@ import pytest
 
 from hwrlib.batch import read as module
 from hwrlib.batch.read import Images, read_many
-from hwrlib.files import Busy, find_images
-from hwrlib.recognizer import Recognizer
+from hwrlib.common.files import Busy, find_images
+from hwrlib.models.recognizer import Recognizer
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""hwrlib.recognizer: reading images of every kind, one and many."""
+"""hwrlib.models.recognizer: reading images of every kind, one and many."""
 
 import errno
 import os
@@ -13,12 +13,14 @@ from PIL import Image
 from benchmarks.photo import photographed
 from hwrlib import synthetic
 from hwrlib.charset import Charset
-from hwrlib.files import find_images
-from hwrlib.images import Normalisation, to_grey
-from hwrlib.labels import read_labels
+from hwrlib.common.files import find_images
+from hwrlib.decode import to_grey
+from hwrlib.images import Normalisation
 from hwrlib.metrics import cer
 from hwrlib.model import CRNN
-from hwrlib.recognizer import Reading, Recognizer
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.reader import Reading
+from hwrlib.sets.labels import read_labels
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +66,12 @@ def test_order_is_kept_whatever_the_batches(recognizer, paths, draw, monkeypatch
     alone = [recognizer.read(image) for image in images]
     for batch_size in (1, 4, 64):
         assert texts(recognizer.read(images, batch_size=batch_size)) == texts(alone)
-    monkeypatch.setattr("hwrlib.recognizer.CHUNK", 5)
+    monkeypatch.setattr("hwrlib.reader.CHUNK", 5)
     assert texts(recognizer.read(images)) == texts(alone)
 
 
 def test_read_each_takes_images_as_they_come(recognizer, paths, monkeypatch):
-    monkeypatch.setattr("hwrlib.recognizer.CHUNK", 2)
+    monkeypatch.setattr("hwrlib.reader.CHUNK", 2)
     taken = []
 
     def stream():

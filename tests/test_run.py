@@ -13,8 +13,8 @@ import yaml
 from run import course_values, followed, run_course
 
 from hwrlib.batch.notebooks import NOTEBOOKS, check_parameters, notebook_parameters
-from hwrlib.config import TrainConfig
-from hwrlib.files import Busy
+from hwrlib.common.files import Busy
+from hwrlib.runs.config import TrainConfig
 
 PATHS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 KNOWN = {name: about for path in PATHS for name, about in notebook_parameters(path).items()}

@@ -1,4 +1,4 @@
-"""hwrlib.labels and hwrlib.sources: label rules, splits, hostile archives, columns, all or nothing on disk."""
+"""hwrlib.sets.labels and hwrlib.sources: label rules, splits, hostile archives, columns, all or nothing on disk."""
 
 import io
 import json
@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwrlib.labels import SPLITS, is_special, read_labels, split_groups
+from hwrlib.common import archives
+from hwrlib.metrics import is_special
+from hwrlib.sets.labels import SPLITS, read_labels, split_groups
 from hwrlib.sources import (
     MB,
     AlreadyPrepared,
     ArchiveError,
-    archives,
     layout,
     open_source,
     prepare_folder,

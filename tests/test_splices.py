@@ -1,4 +1,4 @@
-"""hwrlib.synthetic.splices: lines are cut where no ink is, and a spliced image shows the text of its label."""
+"""hwrlib.sources.splices: lines are cut where no ink is, and a spliced image shows the text of its label."""
 
 import csv
 
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hwrlib.ctc import Symbol
-from hwrlib.recognizer import Recognizer
-from hwrlib.synthetic import splices
-from hwrlib.synthetic.splices import CutLine, Splicer, cut, main, splice
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.sources import splices
+from hwrlib.sources.splices import CutLine, Splicer, cut, main, splice
 
 PX = 4  # columns per frame
 

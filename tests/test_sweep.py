@@ -17,14 +17,14 @@ import yaml
 
 from hwrlib.batch import compare, compare_lines, curves, effects, frontier
 from hwrlib.batch.sweep import Sweep, run_sweep
-from hwrlib.files import Busy
+from hwrlib.common.files import Busy
 
 SEEDS = {"learning_rate": [0.003], "seed": [1, 2]}
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 PARAMETERS = 'run: str = ""  # folder\nrecipe: str = ""  # knobs\nresume: bool = False  # continue'
 TRAIN = """import time
-from hwrlib.config import TrainConfig
-from hwrlib.fit import fit
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.fit import fit
 fit(TrainConfig.from_yaml(recipe), run, resume=resume, on_epoch=lambda history: time.sleep({pause}))"""
 
 
@@ -91,9 +91,6 @@ def test_grids_rows_and_draws_are_combined(tmp_path):
         ("zip: {height: [32, 40], width: [16]}", "of one length, not \\[2, 1\\]"),
         ("random: {hidden: [16]}", "needs draws"),
         ("draws: 3", "needs draws"),
-        ("halving: {keep: 0.5}", "halving must have epochs"),
-        ("halving: {epochs: [2, 1]}", "in ascending order"),
-        ("halving: {epochs: [1], keep: 1}", "between 0 and 1"),
         ("grid: {augment: [0.1]", "while parsing"),
     ],
 )
@@ -146,23 +143,6 @@ def test_a_sweep_ends_with_a_table_and_is_not_done_again(sweep_file, tmp_path):
     assert run_sweep(path, out, report=lines.append) == []
     with pytest.raises(ValueError, match="holds a run with other values"):
         run_sweep(sweep_file(fixed={}), out)
-
-
-@pytest.mark.slow
-def test_halving_stops_the_worst_and_trains_the_others_as_without_it(sweep_file, tmp_path):
-    lines, out = [], tmp_path / "halved"
-    run_sweep(sweep_file(), tmp_path / "all", jobs=2)
-    outcomes = run_sweep(sweep_file(halving={"epochs": [1, 2], "keep": 0.5}), out, jobs=2, report=lines.append)
-    table = compare(out).set_index("run")
-    assert [outcome.error for outcome in outcomes] == [""]
-    assert sorted(table["epochs_done"]) == [1, 1, 2, 3] and sorted(table["stopped"]) == [False, True, True, True]
-    full = compare(tmp_path / "all").set_index("run")
-    survivor = table.index[~table["stopped"]][0]
-    assert table.loc[survivor, "validation_cer"] == full.loc[survivor, "validation_cer"]  # resumed exactly
-    first = {path.parent.name: pd.read_csv(path)["validation_cer"][0] for path in (tmp_path / "all").glob("*/history.csv")}
-    assert set(table.index[table["epochs_done"] == 1]) == set(sorted(first, key=lambda name: (first[name], name))[2:])
-    assert sum("stopped after epoch" in line for line in lines) == 3
-    assert run_sweep(sweep_file(halving={"epochs": [1, 2], "keep": 0.5}), out) == []  # decided once
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hwrlib.labels import SPLITS
+from hwrlib.sets.labels import SPLITS
 from hwrlib.synthetic import generate, glyphs, load_alphabets, make_hand, name_pools, plan, render_name, to_label
 from hwrlib.synthetic.__main__ import main
 

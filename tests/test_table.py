@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hwrlib.files import Busy, locked
-from hwrlib.labels import as_written, spreadsheet_safe
-from hwrlib.recognizer import Reading
+from hwrlib.common.files import Busy, locked
+from hwrlib.reader import Reading
+from hwrlib.sets.labels import as_written, spreadsheet_safe
 
 
 @pytest.fixture

@@ -12,19 +12,20 @@ import pytest
 import torch
 import yaml
 
-from hwrlib import state, train
+from hwrlib import train
 from hwrlib.charset import Charset
-from hwrlib.checkpoint import load_model, load_safely
+from hwrlib.collate import eval_loader, train_loader
+from hwrlib.common.files import Busy
+from hwrlib.common.progress import Progress, duration
 from hwrlib.ctc import ctc_loss
-from hwrlib.data import LineDataset, eval_loader, train_loader
-from hwrlib.files import Busy
-from hwrlib.fit import fit, new_run_folder
-from hwrlib.optim import build_optimizers, ema_update, learning_rate_at
-from hwrlib.progress import Progress, duration
-from hwrlib.recognizer import Recognizer
-from hwrlib.state import MAX_BAD_STEPS, Training, build_model, resolve_precision, start
+from hwrlib.models.checkpoint import load_model, load_safely
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.runs.fit import fit, new_run_folder
+from hwrlib.runs.optim import build_optimizers, ema_update, learning_rate_at
+from hwrlib.runs.state import MAX_BAD_STEPS, Training, build_model, resolve_precision, start
+from hwrlib.runs.training_data import skip_untrainable
+from hwrlib.sets.dataset import LineDataset
 from hwrlib.train import evaluate, train_one_epoch, train_step
-from hwrlib.training_data import skip_untrainable
 
 CHARSET = Charset("AELNOZ")
 
@@ -149,7 +150,9 @@ def test_patience_ends_a_run_that_gets_no_better(tiny, tmp_path):
 def test_accumulation_steps_once_for_several_batches(tiny):
     training, loader = begun(tiny(batch_size=8, accumulation=3, epochs=2), count=56)  # 7 batches: 3 + 3 + 1
     stepped = []
-    train_one_epoch(training, loader, after_step=lambda: stepped.append(training.batch))
+    real = training.update_weights
+    training.update_weights = lambda: stepped.append(training.batch + 1) or real()
+    train_one_epoch(training, loader)
     assert stepped == [3, 6, 7] and [s.last_epoch for s in training.schedulers] == [3, 3] and len(training.losses) == 7
 
 
@@ -293,7 +296,7 @@ def test_moving_average():
 def test_precision_names(monkeypatch):
     assert [resolve_precision(name, torch.device("cpu")) for name in ("fp32", "bf16", "fp16")] == ["fp32", "bf16", "fp16"]
     for fast, device, expected in ((True, "cpu", "bf16"), (False, "cpu", "fp32"), (False, "cuda", "fp16")):
-        monkeypatch.setattr(state, "has_fast_bf16", lambda device, fast=fast: fast)
+        monkeypatch.setattr("hwrlib.model.has_fast_bf16", lambda device, fast=fast: fast)
         assert resolve_precision("auto", torch.device(device)) == expected
 
 
@@ -419,8 +422,9 @@ def test_the_all_blank_plateau_is_reported(tiny, tmp_path, caplog):
 PROGRAM = """
 import json, sys
 import torch
-from hwrlib import fit, state, train
-from hwrlib.config import TrainConfig
+from hwrlib.runs import fit, state
+from hwrlib import train
+from hwrlib.runs.config import TrainConfig
 
 trainings, start = [], fit.start
 fit.start = lambda *arguments, **named: trainings.append(start(*arguments, **named)) or trainings[-1]

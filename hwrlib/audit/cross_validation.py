@@ -9,11 +9,11 @@ import pandas as pd
 
 from hwrlib.audit.suspicion import by_suspicion, judge
 from hwrlib.charset import Charset
-from hwrlib.checkpoint import epoch_path
-from hwrlib.config import TrainConfig
-from hwrlib.data import LineDataset
-from hwrlib.fit import fit
-from hwrlib.recognizer import Recognizer
+from hwrlib.models.locate import epoch_path
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.fit import fit
+from hwrlib.sets.dataset import LineDataset
 
 
 def fold_sets(config: TrainConfig, *, folds: int, fold: int) -> tuple[LineDataset, LineDataset]:

@@ -11,9 +11,9 @@ from PIL import Image
 
 import hwrlib.live
 from hwrlib.audit.suspects import save_suspects
-from hwrlib.images import to_grey
-from hwrlib.labels import is_special
+from hwrlib.decode import to_grey
 from hwrlib.live.pad import with_sentence
+from hwrlib.metrics import is_special
 
 LIVE = Path(hwrlib.live.__file__).parent
 MAX_SIDE = 1600  # px of an image on the page

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from hwrlib.audit.suspicion import COLUMNS
-from hwrlib.corrections import read_decisions
-from hwrlib.files import atomic_write, with_remedy
-from hwrlib.labels import spreadsheet_safe
+from hwrlib.common.files import atomic_write, with_remedy
+from hwrlib.sets.corrections import read_decisions
+from hwrlib.sets.labels import spreadsheet_safe
 
 
 def save_suspects(table: pd.DataFrame, path: str | Path, *, decided_anew: int | None = None) -> pd.DataFrame:
@@ -26,7 +26,7 @@ def save_suspects(table: pd.DataFrame, path: str | Path, *, decided_anew: int | 
     Returns:
         All rows that were written.
     Raises:
-        ValueError: the file at `path` is not a table of decisions (see `hwrlib.corrections.read_decisions`).
+        ValueError: the file at `path` is not a table of decisions (see `hwrlib.sets.corrections.read_decisions`).
         WriteError: the disk is full or protected; the old file is intact.
     """
     path, table = Path(path), table.reset_index(drop=True)

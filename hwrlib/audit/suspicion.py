@@ -8,9 +8,11 @@ equal, large if the model is sure that the label is not what is written. The ide
 import numpy as np
 import pandas as pd
 
+from hwrlib.collate import Batch, eval_loader
 from hwrlib.ctc import greedy_decode, text_log_probabilities
-from hwrlib.data import Batch, LineDataset, eval_loader
-from hwrlib.recognizer import Recognizer
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.reader import frames_of
+from hwrlib.sets.dataset import LineDataset
 
 COLUMNS = ["SPLIT", "FILENAME", "IDENTITY", "READING", "SUSPICION", "DECISION"]
 
@@ -41,8 +43,7 @@ def by_suspicion(table: pd.DataFrame) -> pd.DataFrame:
 def _read_and_suspect(recognizer: Recognizer, batch: Batch) -> tuple[list[str], list[float]]:
     """The reading of each line, and the suspicion of its label."""
     charset = recognizer.charset
-    log_probs = recognizer.model.infer(batch.images.numpy(), batch.image_widths.numpy())  # (T, N, C)
-    input_lengths = batch.image_widths.numpy() // recognizer.model.stride
+    log_probs, input_lengths = frames_of(recognizer.model, batch.images.numpy(), batch.image_widths.numpy())
     decoded = greedy_decode(log_probs, input_lengths)
     readings = list(map(charset.decode, decoded))
     labels = [charset.encode(text, skip_missing=True) for text in batch.texts]

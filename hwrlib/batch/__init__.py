@@ -1,5 +1,6 @@
 """Work in bulk: sweeps of runs, their comparison, very many images or pages read."""
 
+from importlib import import_module
 from typing import Any
 
 from hwrlib.batch.table import read_to_csv
@@ -12,8 +13,6 @@ __all__ = ["read_to_csv", *_LATER]
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
     if name not in _LATER:
         raise AttributeError(f"module 'hwrlib.batch' has no attribute {name!r}")
     return getattr(import_module(f"hwrlib.batch.{_LATER[name]}"), name)

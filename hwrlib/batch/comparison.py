@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
-from hwrlib.batch.halving import stopped_after
-from hwrlib.config import TrainConfig
-from hwrlib.labels import is_special
+from hwrlib.metrics import is_special
+from hwrlib.runs.config import TrainConfig
 
 ROUNDS = 2_000  # of the bootstrap
 HIDDEN = {"workers", "checkpoint_minutes", "checkpoints_kept"}  # knobs that change no result
@@ -27,9 +26,8 @@ def compare(folder: str | Path) -> pd.DataFrame:
     Args:
         folder: of runs, `runs` or that of a sweep.
     Returns:
-        One row per run: `run` (its path below the folder), the knobs that differ between the runs, `epochs_done`, `stopped`
-        (by successive halving after these epochs; only if any run was), `validation_cer` (the best), `seconds` of training,
-        `megabytes` of the model, and, from notebook 03's `metrics.json`,
+        One row per run: `run` (its path below the folder), the knobs that differ between the runs, `epochs_done`,
+        `validation_cer` (the best), `seconds` of training, `megabytes` of the model, and, from notebook 03's `metrics.json`,
         `cer`, `cer_low`, `cer_high`, `wer`, `exact`, `lines`: NaN for a run that was not evaluated. Fractions, not per cent.
     """
     folder = Path(folder)
@@ -49,7 +47,6 @@ def compare(folder: str | Path) -> pd.DataFrame:
                 "run": path.relative_to(folder).as_posix(),
                 **{name: config.get(name, getattr(TrainConfig, name)) for name in knobs},
                 "epochs_done": len(history),
-                "stopped": stopped_after(path) is not None,
                 "validation_cer": history["validation_cer"].min(),
                 "cer": metrics.get("cer", np.nan),
                 "cer_low": low,
@@ -62,8 +59,6 @@ def compare(folder: str | Path) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    if rows and not table["stopped"].any():
-        table = table.drop(columns="stopped")
     return table.sort_values(["cer", "validation_cer"], ignore_index=True) if rows else table
 
 

@@ -5,11 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hwrlib.files import IMAGE_SUFFIXES, find_images, printable
-from hwrlib.labels import read_labels
-from hwrlib.recognizer import Recognizer
-from hwrlib.sources.archives import MB, ArchiveError, open_source
-from hwrlib.weights import SHIPPED
+from hwrlib.common.archives import MB, ArchiveError, open_source
+from hwrlib.common.files import IMAGE_SUFFIXES, find_images
+from hwrlib.decode import printable
+from hwrlib.sets.labels import read_labels
 
 IMAGE_LIMIT = 50 * MB  # bytes of an image in an archive
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -80,11 +79,3 @@ def _listed(table: Path) -> list[str]:
         with suppress(ValueError):
             return read_labels(table, filename_column=column, text_column=column)["FILENAME"].tolist()
     raise ValueError(f"{table}: no column filename, FILENAME or path")
-
-
-def load_recognizer(model: str) -> Recognizer:
-    if model in SHIPPED:
-        return Recognizer.pretrained(model)
-    from hwrlib.checkpoint import find_checkpoint  # imports torch
-
-    return Recognizer.from_checkpoint(find_checkpoint(model))

@@ -12,7 +12,7 @@ os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # kernels would wa
 import papermill
 
 from hwrlib import ROOT
-from hwrlib.config import TrainConfig
+from hwrlib.runs.config import TrainConfig
 
 NOTEBOOKS = ROOT / "notebooks"
 TYPES = {"str": str, "int": int, "float": float, "bool": bool}  # of the parameters of notebooks

@@ -12,10 +12,12 @@ from typing import NamedTuple
 import joblib
 from tqdm.auto import tqdm
 
-from hwrlib.batch.images import Images, load_recognizer
+from hwrlib.batch.images import Images
 from hwrlib.batch.parallel import backend, processors
-from hwrlib.files import atomic_write, locked, printable
-from hwrlib.labels import spreadsheet_safe
+from hwrlib.common.files import atomic_write, locked
+from hwrlib.decode import printable
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.sets.labels import spreadsheet_safe
 
 FORMATS = {"txt": ".txt", "alto": ".alto.xml", "page": ".page.xml", "hocr": ".hocr"}
 
@@ -59,7 +61,7 @@ def read_pages(
         raise ValueError(f"jobs must be at least 1, not {jobs}")
     out, images, started = Path(out), Images(source), time.monotonic()
     targets = _targets(images.names, out, FORMATS[form])
-    load_recognizer(model)  # rejected here and not in every process
+    Recognizer.load(model)  # rejected here and not in every process
     left = {name: target for name, target in targets.items() if not target.exists()}
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, wait=False):
@@ -119,7 +121,7 @@ def _read_page(images: Images, name: str, target: Path, model: str, threads: int
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     if model not in _recognizers:
-        _recognizers[model] = load_recognizer(model)
+        _recognizers[model] = Recognizer.load(model)
     image = images.get(name)
     try:
         if isinstance(image, ValueError):

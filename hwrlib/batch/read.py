@@ -27,13 +27,14 @@ import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
-from hwrlib.batch.images import Images, load_recognizer
+from hwrlib.batch.images import Images
 from hwrlib.batch.parallel import backend, processors
-from hwrlib.files import atomic_write, locked, printable, with_remedy
-from hwrlib.labels import spreadsheet_safe
-from hwrlib.progress import Tail, every_second
-from hwrlib.reading import CHUNK, Reading
-from hwrlib.recognizer import Recognizer
+from hwrlib.common.files import atomic_write, locked, with_remedy
+from hwrlib.common.progress import Tail, every_second
+from hwrlib.decode import printable
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.reader import CHUNK, Reading
+from hwrlib.sets.labels import spreadsheet_safe
 
 COLUMNS = ["filename", "text", "confidence", "alternatives", "words"]
 SUFFIXES = (".csv", ".parquet")
@@ -83,7 +84,7 @@ def read_many(
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, not {jobs}")
     images = Images(source)
-    load_recognizer(model)  # rejected here and not in every process
+    Recognizer.load(model)  # rejected here and not in every process
     parts = out.with_name(out.name + ".parts")
     with locked(out, wait=False), with_remedy(out, kept="what was read is kept"):
         parts.mkdir(parents=True, exist_ok=True)
@@ -122,7 +123,7 @@ def _read_shard(images: Images, names: list[str], parts: Path, model: str, threa
     """Read some images and append them to a part of their own; a line of JSON per image."""
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
-    recognizer = load_recognizer(model)
+    recognizer = Recognizer.load(model)
     remaining = iter(names)
     with open(parts / f"{uuid4().hex}.jsonl", "ab") as part:
         while chunk := list(islice(remaining, CHUNK)):

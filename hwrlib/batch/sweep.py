@@ -9,7 +9,6 @@ not done again, what was killed resumes, and what fails stops nothing else.
 import argparse
 import itertools
 import json
-import math
 import os
 import random
 import sys
@@ -26,12 +25,12 @@ from papermill import PapermillExecutionError
 
 from hwrlib import ROOT
 from hwrlib.batch.comparison import compare
-from hwrlib.batch.halving import Halving, epochs_done, stop, stopped_after, train_until, worst
 from hwrlib.batch.notebooks import check_parameters, execute, find_notebooks, notebook_parameters
 from hwrlib.batch.parallel import backend, processors
-from hwrlib.config import TrainConfig, load_yaml, read_yaml
-from hwrlib.files import atomic_write, locked, with_remedy
-from hwrlib.progress import Tail, duration, every_second
+from hwrlib.common.files import atomic_write, locked, with_remedy
+from hwrlib.common.progress import Tail, duration, every_second
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.recipes import load_yaml, read_yaml
 
 MANY = 100  # runs; more have to be confirmed
 MAX_NAME = 200  # characters of a run's folder
@@ -51,7 +50,6 @@ class Sweep:
     random: dict = field(default_factory=dict)  # knob -> values to draw from
     draws: int = 0  # number of draws
     seed: int = 0  # of the draws
-    halving: dict = field(default_factory=dict)  # epochs: after which runs are compared; keep: the fraction that goes on
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> "Sweep":
@@ -88,8 +86,6 @@ class Sweep:
             raise ValueError(f"zip: the lists must be of one length, not {[len(values) for values in self.zip.values()]}")
         if bool(self.random) != bool(self.draws) or self.draws < 0:
             raise ValueError(f"random needs draws, the number of draws, from 1, and the other way round; it is {self.draws}")
-        if self.halving:
-            Halving.from_dict(self.halving)
 
     def __len__(self) -> int:
         rows = len(next(iter(self.zip.values()), [None]))
@@ -165,83 +161,20 @@ def run_sweep(
     with with_remedy(out):
         out.mkdir(parents=True, exist_ok=True)
     with locked(out / "sweep.csv", wait=False):
-        left = {name: plan for name, plan in plans.items() if not _is_over(out / name)}
+        left = {name: plan for name, plan in plans.items() if not (out / name / DONE).is_file()}
         report(f"{path.stem}: {len(plans):,} runs, {len(plans) - len(left):,} of them done; the folder is {_relative(out)}/")
         threads = 0 if cluster else max(processors() // jobs, 1)
         outcomes = []
         with _followed(out, list(left), report), backend(cluster, jobs):
-            if sweep.halving:
-                outcomes = _halve(Halving.from_dict(sweep.halving), list(plans), left, out, sweep.notebooks, threads, report)
             tasks = [joblib.delayed(_run)(name, plan, out / name, sweep.notebooks, threads) for name, plan in left.items()]
-            for outcome in _each(tasks):
+            for outcome in joblib.Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")(tasks):
                 outcomes.append(outcome)
-                count = f"[{len(outcomes)}/{len(left)}]" if not sweep.halving else ""
-                report(f"{count} {outcome.name}: {outcome.error or 'done'} ({duration(outcome.seconds)})".strip())
+                result = f"{outcome.error or 'done'} ({duration(outcome.seconds)})"
+                report(f"[{len(outcomes)}/{len(left)}] {outcome.name}: {result}")
         table = compare(out)
         with atomic_write(out / "sweep.csv") as file:
             file.write(table.to_csv(index=False, float_format="%.6g").encode())
     return outcomes
-
-
-def _is_over(run_dir: Path) -> bool:
-    """True if all notebooks of a run are executed, or it was stopped."""
-    return (run_dir / DONE).is_file() or stopped_after(run_dir) is not None
-
-
-def _each(tasks: list) -> Iterator[Outcome]:
-    return joblib.Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")(tasks)
-
-
-def _halve(
-    halving: Halving,
-    names: list[str],
-    left: dict[str, dict],
-    out: Path,
-    notebooks: list[str],
-    threads: int,
-    report: Callable[[str], None],
-) -> list[Outcome]:
-    """Train what is left as far as each comparison, and take the worst out of `left`; the outcomes of those that failed."""
-    failed: list[Outcome] = []
-    for epoch in halving.epochs:
-        tasks = [joblib.delayed(_train)(name, plan, out / name, notebooks, threads, epoch) for name, plan in left.items()]
-        for outcome in _each(tasks):
-            if outcome.error:
-                failed.append(outcome)
-                left.pop(outcome.name)
-                report(f"{outcome.name}: {outcome.error}")
-        alive = [name for name in names if (stopped_after(out / name) or math.inf) >= epoch]
-        reached = {name: out / name for name in alive if epochs_done(out / name) >= epoch}
-        for name, about in worst(reached, epoch, halving.keep).items():
-            if left.pop(name, None) is not None:
-                stop(out / name, about)
-                cer, place = about["validation_cer"], f"{about['place']} of {about['of']}"
-                report(f"{name}: stopped after epoch {epoch}, at place {place} with a validation CER of {cer:.2%}")
-    return failed
-
-
-def _train(name: str, plan: dict[str, Any], run_dir: Path, notebooks: list[str], threads: int, epoch: int) -> Outcome:
-    """Train a run as far as an epoch; whatever fails is its outcome."""
-    started = time.monotonic()
-    try:
-        config = _prepared(plan, run_dir, find_notebooks(notebooks))
-        train_until(epoch, config, run_dir, threads)
-    except Exception as error:  # of any kind: the other runs go on
-        return Outcome(name, time.monotonic() - started, f"FAILED in training: {_reason(error)}")
-    return Outcome(name, time.monotonic() - started)
-
-
-def _prepared(plan: dict[str, Any], run_dir: Path, paths: list[Path]) -> TrainConfig:
-    """The configuration of a run, whose recipe and plan are left in its folder."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    config = check_parameters(plan, _known(paths))
-    for file, text in (
-        (run_dir / RECIPE, yaml.safe_dump(config.changed(), allow_unicode=True, sort_keys=False)),
-        (run_dir / PLAN, json.dumps(plan, ensure_ascii=False, indent=2)),
-    ):
-        with atomic_write(file) as stream:
-            stream.write(text.encode())
-    return config
 
 
 def _reason(error: Exception) -> str:
@@ -281,7 +214,7 @@ def _run(name: str, plan: dict[str, Any], run_dir: Path, notebooks: list[str], t
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         with locked(run_dir / DONE):  # a killed worker's kernel may live on for a second
-            _prepared(plan, run_dir, paths)
+            _leave_plan(plan, run_dir, check_parameters(plan, _known(paths)))
             for notebook in paths:
                 _execute(notebook, {**plan, "run": str(run_dir), "resume": True}, run_dir, run_dir / RECIPE)
             with atomic_write(run_dir / DONE) as stream:
@@ -290,6 +223,16 @@ def _run(name: str, plan: dict[str, Any], run_dir: Path, notebooks: list[str], t
         place = f" in {_relative(run_dir / notebook.name)}" if notebook else ""
         return Outcome(name, time.monotonic() - started, f"FAILED{place}: {_reason(error)}")
     return Outcome(name, time.monotonic() - started)
+
+
+def _leave_plan(plan: dict[str, Any], run_dir: Path, config: TrainConfig) -> None:
+    """Write the values and the recipe of a run into its folder."""
+    for file, text in (
+        (run_dir / RECIPE, yaml.safe_dump(config.changed(), allow_unicode=True, sort_keys=False)),
+        (run_dir / PLAN, json.dumps(plan, ensure_ascii=False, indent=2)),
+    ):
+        with atomic_write(file) as stream:
+            stream.write(text.encode())
 
 
 def _execute(notebook: Path, values: dict[str, Any], run_dir: Path, recipe: Path) -> None:

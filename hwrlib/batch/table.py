@@ -10,9 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from hwrlib.files import find_images, locked, printable, with_remedy
-from hwrlib.labels import as_written, spreadsheet_safe
-from hwrlib.reading import CHUNK, Reader
+from hwrlib.common.files import find_images, locked, with_remedy
+from hwrlib.decode import printable
+from hwrlib.reader import CHUNK, Reader
+from hwrlib.sets.labels import as_written, spreadsheet_safe
 
 COLUMNS = ["filename", "text", "confidence"]
 HEADER = (",".join(COLUMNS) + "\r\n").encode()

@@ -13,6 +13,9 @@ import numpy as np
 from hwrlib.charset import Charset
 from hwrlib.language import storage
 
+EDGE = "\n"  # the end of a text
+IMPOSSIBLE = -math.inf  # ln 0
+
 State = Any  # what a language remembers of the characters so far; each kind has its own
 
 

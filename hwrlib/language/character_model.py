@@ -12,18 +12,18 @@ import math
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hwrlib.charset import Charset
-from hwrlib.language import arpa, kneser_ney
-from hwrlib.language.base import Language
-from hwrlib.language.kneser_ney import ROOT, START
-from hwrlib.language.trie import EDGE, as_array
+from hwrlib.language import kneser_ney
+from hwrlib.language.base import EDGE, Language
+from hwrlib.language.kneser_ney import START
+from hwrlib.language.trie import ROOT, as_array
 
 MAX_ORDER = 20
+LOWEST = -99 * math.log(10)  # ln of a probability, what n-gram formats write for 0
 
 
 class Perplexity(NamedTuple):
@@ -35,7 +35,7 @@ class Perplexity(NamedTuple):
 
 
 class CharacterModel(Language):
-    """An n-gram with back-off over the characters of a charset; make one with `fit`, `from_arpa` or `load`.
+    """An n-gram with back-off over the characters of a charset; make one with `fit` or `load`.
 
     Args:
         charset: the characters that it predicts, besides the end of a text.
@@ -107,13 +107,13 @@ class CharacterModel(Language):
         return model
 
     @classmethod
-    def _from_counts(cls, charset: Charset, trie: kneser_ney.Trie, prune: float) -> CharacterModel:
+    def _from_counts(cls, charset: Charset, trie: kneser_ney.Counts, prune: float) -> CharacterModel:
         children = np.bincount(trie.parents[1:], minlength=len(trie.parents))
         suffixes = _suffixes(trie.classes, children, len(charset))
         probs, backoffs, kept = kneser_ney.estimate(trie, suffixes, prune=prune)
         children = np.bincount(trie.parents[1:][kept[1:]], minlength=len(kept))
         with np.errstate(divide="ignore"):
-            log_probs, backoffs = np.maximum(np.log(probs), arpa.LOWEST), np.maximum(np.log(backoffs), arpa.LOWEST)
+            log_probs, backoffs = np.maximum(np.log(probs), LOWEST), np.maximum(np.log(backoffs), LOWEST)
         backoffs[children == 0] = 0.0
         return cls(charset, *(column[kept] for column in (trie.classes, children, log_probs, backoffs)))
 
@@ -123,53 +123,6 @@ class CharacterModel(Language):
         size = len(charset)
         log_probs = np.full(1 + size, -math.log(size))
         return cls(charset, np.r_[0, :size], np.r_[size, np.zeros(size)], log_probs, np.zeros(1 + size))
-
-    @classmethod
-    def from_arpa(cls, path: str | Path, *, charset: Charset | None = None) -> CharacterModel:
-        """Read a model of characters in the ARPA format: one that KenLM or SRILM made, for instance.
-
-        Args:
-            path: a text file in UTF-8, in which a space between words is the token `<space>`.
-            charset: of the recogniser, by default the model's own characters. n-grams with others are dropped, and what the
-                file lacks gets the probability of `<unk>`.
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is damaged, or a model of words; the line is named.
-        """
-        levels = arpa.read(path)
-        charset = charset or Charset("".join(sorted(set(levels[0]) - {EDGE, arpa.UNKNOWN})))
-        unknown_log_prob = levels[0].pop(arpa.UNKNOWN, (arpa.LOWEST, 0.0))[0]
-        levels[0] = {EDGE: (unknown_log_prob, 0.0), **dict.fromkeys(charset.characters, (unknown_log_prob, 0.0))} | levels[0]
-        class_of = {label: index for index, label in enumerate([EDGE, *charset.characters])}
-        nodes, rows = {"": ROOT}, [(ROOT, 0, 0.0, 0.0)]  # parent, class, log_prob, backoff
-        for level in levels:
-            known = [ngram for ngram in level if all(label in class_of for label in ngram)]
-            if orphan := next((ngram for ngram in known if ngram[:-1] not in nodes), None):
-                raise ValueError(f"{path}: the n-gram {orphan!r} is there, but not its beginning {orphan[:-1]!r}")
-            for ngram in sorted(known, key=lambda ngram: (nodes[ngram[:-1]], class_of[ngram[-1]])):
-                nodes[ngram] = len(rows)
-                rows.append((nodes[ngram[:-1]], class_of[ngram[-1]], *level[ngram]))
-        parents, classes, log_probs, backoffs = map(np.array, zip(*rows))
-        children = np.bincount(parents[1:], minlength=len(rows))
-        model = cls(charset, classes, children, log_probs, np.where(children > 0, backoffs, 0.0))
-        model.unknown = Counter(label for label in levels[0] if label not in class_of)
-        return model
-
-    def to_arpa(self, path: str | Path) -> None:
-        """Write the model as text that KenLM and SRILM read; a space is the token `<space>`.
-
-        Raises:
-            WriteError: the disk is full or read-only; an old file is intact.
-        """
-        ngrams, levels = [""], []
-        for node, (first, last) in enumerate(zip(self._firsts, self._firsts[1:])):
-            ngrams += [ngrams[node] + label for label in self._labels[first:last]]
-        for ngram, log_prob, backoff in zip(ngrams, self._log_probs, self._backoffs):
-            if len(ngram) > len(levels):
-                levels.append({})
-            if ngram:
-                levels[-1][ngram] = (log_prob, backoff)
-        arpa.write(path, levels)
 
     def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """The charset and, for every node, its class, its children, its probability and its back-off: 8 bytes."""
@@ -220,7 +173,7 @@ class CharacterModel(Language):
             lacks, more = self.charset.missing(charset.characters), charset.missing(self.charset.characters)
             raise ValueError(
                 f"a language model of another charset: it lacks {lacks} and has {more} besides; "
-                "fit it, or read its ARPA file, with charset=recognizer.charset"
+                "fit it with charset=recognizer.charset"
             )
         return self
 

@@ -18,12 +18,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hwrlib.language.trie import ROOT
+
 EDGE_CLASS = 0  # the class of the mark before and after every text
-ROOT, START = 0, 1  # nodes: the empty context, and the beginning of a text
+START = ROOT + 1  # the node of the beginning of a text
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)  # for texts too few to estimate them from; KenLM's
 
 
-class Trie(NamedTuple):
+class Counts(NamedTuple):
     """N-grams as nodes, numbered level by level, sorted by parent and class: node 0 is the root, 1 ... C the unigrams."""
 
     parents: np.ndarray  # (nodes,) the n-gram without its last character; the root is its own
@@ -32,7 +34,7 @@ class Trie(NamedTuple):
     levels: list[slice]  # the nodes of unigrams, of bigrams, and so on
 
 
-def count(classes: np.ndarray, weights: np.ndarray, *, num_classes: int, order: int) -> Trie:
+def count(classes: np.ndarray, weights: np.ndarray, *, num_classes: int, order: int) -> Counts:
     """Count the n-grams of texts up to an order.
 
     Args:
@@ -58,10 +60,10 @@ def count(classes: np.ndarray, weights: np.ndarray, *, num_classes: int, order: 
         size += len(keys)
     ends = np.cumsum([len(parents) for parents, _, _ in parts])
     levels = [slice(first, last) for first, last in zip(ends[:-1], ends[1:])]
-    return Trie(*(np.concatenate(columns) for columns in zip(*parts)), levels)
+    return Counts(*(np.concatenate(columns) for columns in zip(*parts)), levels)
 
 
-def estimate(trie: Trie, suffixes: np.ndarray, *, prune: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def estimate(trie: Counts, suffixes: np.ndarray, *, prune: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Probabilities of all n-grams.
 
     Args:
@@ -86,7 +88,7 @@ def estimate(trie: Trie, suffixes: np.ndarray, *, prune: float) -> tuple[np.ndar
     return probs, backoffs, kept
 
 
-def _continuation_counts(trie: Trie, suffixes: np.ndarray) -> np.ndarray:
+def _continuation_counts(trie: Counts, suffixes: np.ndarray) -> np.ndarray:
     """Below the highest order, the number of different characters before an n-gram, unless it begins a text."""
     counts, begins_text = trie.counts.copy(), np.zeros(len(trie.counts), bool)
     begins_text[START] = True

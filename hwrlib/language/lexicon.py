@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from hwrlib.charset import Charset
-from hwrlib.language.base import Language
+from hwrlib.language.base import IMPOSSIBLE, Language
 from hwrlib.language.character_model import CharacterModel
 from hwrlib.language.mixture import Mixture
 
-IMPOSSIBLE = -math.inf
 VARIANTS = {"œ": "oe", "æ": "ae", "’": "'", "‘": "'", "‐": "-", "‑": "-", "–": "-", "\u00a0": " "}
 SEPARATOR = "\n"  # between the texts in a file
 

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwrlib.charset import Charset
-from hwrlib.language.base import Language, State, pack_part, unpack_part
-
-IMPOSSIBLE = -math.inf
+from hwrlib.language.base import IMPOSSIBLE, Language, State, pack_part, unpack_part
 
 Parts = tuple[tuple[float, State], ...]  # of each language, ln (weight x P(the characters so far)) and its state
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from hwrlib.files import atomic_write
+from hwrlib.common.files import atomic_write
 
 MAGIC = b"hwrlib-language-1\n"
 DTYPES = ("<u1", "<u2", "<u4", "<f2", "<f4")

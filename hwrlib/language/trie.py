@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-EDGE = "\n"  # the end of a text
-ROOT = 0
-IMPOSSIBLE = -math.inf
+from hwrlib.language.base import EDGE
+
+ROOT = 0  # the node of the empty beginning
 MAX_LENGTH = 200  # characters of a text
 
 

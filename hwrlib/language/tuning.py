@@ -19,11 +19,10 @@ from rapidfuzz.distance import Levenshtein
 
 from hwrlib.charset import Charset
 from hwrlib.ctc import Symbol, greedy_decode
-from hwrlib.labels import is_special
 from hwrlib.language.base import Language
 from hwrlib.language.beam import BONUS, WEIGHT, Found
 from hwrlib.language.decoder import Calibration, Decoder, log_odds_of, word_probabilities
-from hwrlib.metrics import Scores, score
+from hwrlib.metrics import Scores, is_special, score
 
 WEIGHTS, BONUSES = np.arange(0.0, 1.55, 0.05), np.arange(-0.5, 2.05, 0.1)
 TOLERANCE = 0.25  # standard deviations of the number of edits by which settings nearer to the default may be worse

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from hwrlib.charset import Charset
-from hwrlib.language.base import Language, State, log_add, pack_part, unpack_part
+from hwrlib.language.base import EDGE, IMPOSSIBLE, Language, State, log_add, pack_part, unpack_part
 from hwrlib.language.lexicon import respelled
-from hwrlib.language.trie import EDGE, IMPOSSIBLE, ROOT, Trie
+from hwrlib.language.trie import ROOT, Trie
 
 CAPITALISED = 0.15  # fraction of a word's occurrences that begin with a capital: at the start of a sentence, in a heading
 GAPS = " '-,.;:!?()"  # between words, beside other white space

@@ -11,10 +11,10 @@ from typing import Any
 import cv2
 import traitlets
 
-from hwrlib.files import atomic_write, with_remedy
-from hwrlib.labels import SPLITS, read_labels
+from hwrlib.common.files import atomic_write, with_remedy
 from hwrlib.live.pad import WritingPad
-from hwrlib.recognizer import Recognizer
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.sets.labels import SPLITS, read_labels
 
 
 class Collector(WritingPad):

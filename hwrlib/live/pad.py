@@ -13,7 +13,8 @@ import numpy as np
 import traitlets
 
 from hwrlib.images import normalise
-from hwrlib.recognizer import Reading, Recognizer
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.reader import Reading
 
 MAX_POINTS = 100_000  # of all strokes: hours of writing
 FRACTION_BITS = 4  # fractional bits of the coordinates given to OpenCV

@@ -13,9 +13,10 @@ import numpy as np
 import traitlets
 from PIL import Image
 
-from hwrlib.images import to_grey
+from hwrlib.decode import to_grey
 from hwrlib.live.pad import with_sentence
-from hwrlib.recognizer import Reading, Recognizer
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.reader import Reading
 
 if TYPE_CHECKING:
     from hwrlib.decode import ImageLike

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hwrlib.live.pad import WritingPad
-from hwrlib.synthetic.forms import Line
+from hwrlib.synthetic.forms import Writing
 from hwrlib.synthetic.hands import Hand, load_alphabets, make_hand, pen_strokes
 
 MARGIN = 0.1  # of the pad's width, on both sides
@@ -30,5 +30,5 @@ def write(pad: WritingPad, text: str, hand: Hand, rng: np.random.Generator) -> N
     """
     margin, height = MARGIN * pad.width, CAPITAL * pad.height
     pitch = min(1.05 * height, (pad.width - 2 * margin) / len(text))
-    line = Line(text, x=margin, baseline=BASELINE * pad.height, height=height, pitch=pitch)
+    line = Writing(text, x=margin, baseline=BASELINE * pad.height, height=height, pitch=pitch)
     pad.strokes = [stroke.tolist() for stroke in pen_strokes(line, hand, rng, width=pad.width)]

@@ -7,13 +7,14 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from IPython.display import HTML, display
 from PIL import Image
 
+from hwrlib.collate import Sample
 from hwrlib.ctc import greedy_decode
-from hwrlib.data import Sample, ctc_collate
-from hwrlib.state import Training
+from hwrlib.images import pad
+from hwrlib.reader import frames_of
+from hwrlib.runs.state import Training
 
 SHARE = 0.02  # of the training's time, at most
 KEPT = 5  # earlier readings on the page
@@ -59,15 +60,11 @@ class Watch:
         self._next = began + took / SHARE
 
     def _read(self, training: Training) -> list[str]:
-        model, batch = training.plain_model, ctc_collate(self.samples, charset=training.charset)
-        batch = batch.to(training.accelerator.device)
-        model.eval()
         try:
-            with torch.no_grad(), training.autocast():
-                log_probs, input_lengths, _ = model(batch.images, batch.image_widths)
+            frames = frames_of(training.plain_model, *pad([sample.ink for sample in self.samples]))
         finally:
-            model.train()
-        return [training.charset.decode(classes) for classes in greedy_decode(log_probs.float(), input_lengths)]
+            training.plain_model.train()
+        return [training.charset.decode(classes) for classes in greedy_decode(*frames)]
 
     def _table(self) -> str:
         shown = spread_out(self.snapshots, KEPT + 1)

@@ -15,7 +15,7 @@ from hwrlib.onnx.runtime import EXPORT, FORMAT
 
 
 def load_content(path: str | Path) -> dict[str, Any]:
-    """What a model checkpoint holds (see `hwrlib.checkpoint.save_model`), from a file that `to_onnx` wrote.
+    """What a model checkpoint holds (see `hwrlib.models.checkpoint.save_model`), from a file that `to_onnx` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -12,7 +12,7 @@ from hwrlib.charset import Charset
 from hwrlib.images import WIDTH_STEP, Normalisation
 
 FORMAT = "hwrlib-onnx-1"
-EXPORT = "python -m hwrlib.onnx CHECKPOINT FILE.onnx"
+EXPORT = "python -m hwrlib.models.export CHECKPOINT FILE.onnx"
 
 
 def session(path: str | Path) -> onnxruntime.InferenceSession:
@@ -31,7 +31,7 @@ class OnnxModel:
     """Computes `log_probs` from images as `hwrlib.model.CRNN` does, on the CPU.
 
     Args:
-        path: a file written by `hwrlib.onnx.export.to_onnx`.
+        path: a file written by `hwrlib.models.export.to_onnx`.
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is not an ONNX file, or not one written by this version of the package.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hwrlib.images import to_grey
+from hwrlib.decode import to_grey
 from hwrlib.pages.alto import from_alto
 from hwrlib.pages.page import Line, Page
 from hwrlib.pages.pagexml import from_pagexml

@@ -1,8 +1,7 @@
-"""Write the network that finds lines as an ONNX file: `python -m hwrlib.pages.export runs/pages.pth pages.onnx`."""
+"""The network that finds lines as an ONNX file."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,10 @@ import onnx
 from onnx import TensorProto, helper
 from torch import nn
 
-from hwrlib.files import atomic_write
+from hwrlib.common.files import atomic_write
 from hwrlib.onnx.graph import IR_VERSION, OPSET, Graph, array, convolution
 from hwrlib.pages.maps import ABOVE
 from hwrlib.pages.network import UNIT, Block, LineNetwork
-from hwrlib.pages.training import averaged_weights
 
 
 def to_onnx(network: LineNetwork, path: str | Path) -> Path:
@@ -73,18 +71,3 @@ def _up(graph: Graph, x: str) -> str:
     return graph.add(
         "Resize", x, "", scales, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
     )
-
-
-def load_network(path: str | Path) -> LineNetwork:
-    """The averaged weights of a training that `hwrlib.pages.training` saved."""
-    network = LineNetwork()
-    network.load_state_dict(averaged_weights(path))
-    return network.eval()
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m hwrlib.pages.export", description=__doc__.splitlines()[0])
-    parser.add_argument("state", help="what the training saved")
-    parser.add_argument("file", help="the ONNX file to write")
-    arguments = parser.parse_args()
-    print(to_onnx(load_network(arguments.state), arguments.file))

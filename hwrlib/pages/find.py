@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwrlib.images import to_grey
+from hwrlib.decode import to_grey
 from hwrlib.pages.curves import Curve, join, ridges, trace
 from hwrlib.pages.ink import page_ink, page_scale, resized
 from hwrlib.pages.line import Line
@@ -30,7 +30,7 @@ def find_lines(image: ImageLike, *, network: Network | None = None) -> list[Line
     """The lines of writing on a page, in reading order.
 
     Args:
-        image: whatever `hwrlib.images.to_grey` takes: a scan or a photo of a page, its lines within 45° of horizontal.
+        image: whatever `hwrlib.decode.to_grey` takes: a scan or a photo of a page, its lines within 45° of horizontal.
         network: other weights than the shipped ones.
     Returns:
         Lines with baseline and polygon in px of the image, and the block each belongs to; none on an empty page.

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from hwrlib.reading import Reading
+from hwrlib.reader import Reading
 
 
 @dataclass(frozen=True, eq=False)

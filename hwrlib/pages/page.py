@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwrlib.files import atomic_write
+from hwrlib.common.files import atomic_write
 from hwrlib.pages.alto import to_alto
 from hwrlib.pages.hocr import to_hocr
 from hwrlib.pages.line import Line

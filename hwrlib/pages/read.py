@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwrlib.images import to_grey
+from hwrlib.decode import to_grey
 from hwrlib.pages.cut import cut_line
 from hwrlib.pages.find import find_lines
 from hwrlib.pages.page import Line, Page
-from hwrlib.reading import Reader, Reading
+from hwrlib.reader import Reader, Reading
 
 if TYPE_CHECKING:
     from hwrlib.decode import ImageLike

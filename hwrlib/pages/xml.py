@@ -12,7 +12,8 @@ import numpy as np
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from hwrlib.files import IMAGE_SUFFIXES, printable
+from hwrlib.common.files import IMAGE_SUFFIXES
+from hwrlib.decode import printable
 from hwrlib.pages.line import Line, Sheet
 
 MAX_BYTES = 64_000_000  # of a document; a page of a thousand lines has two million

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hwrlib.labels import SPLITS, split_groups
-from hwrlib.sources.archives import Source, open_source
+from hwrlib.common.archives import Source, open_source
+from hwrlib.sets.labels import SPLITS, split_groups
 from hwrlib.sources.layout import check_destination, write_set
 from hwrlib.sources.report import Counts, Report
 from hwrlib.sources.rows import column_headers, read_rows, select_rows

@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
-from hwrlib.files import atomic_folder, locked, printable
-from hwrlib.images import to_grey
-from hwrlib.labels import SPLITS
-from hwrlib.sources.archives import MB, Source
+from hwrlib.common.archives import MB, Source
+from hwrlib.common.files import atomic_folder, locked
+from hwrlib.decode import printable, to_grey
+from hwrlib.sets.labels import SPLITS
 from hwrlib.sources.report import Counts, Report
 
 IMAGE_LIMIT = 20 * MB  # bytes of one image file

@@ -12,12 +12,12 @@ from typing import BinaryIO
 import cv2
 import pandas as pd
 
-from hwrlib.files import IMAGE_SUFFIXES
-from hwrlib.labels import decode, parse_labels, read_header
+from hwrlib.common.archives import Source
+from hwrlib.common.files import IMAGE_SUFFIXES
 from hwrlib.pages.cut import cut_line
 from hwrlib.pages.documents import find_documents, load_page
 from hwrlib.pages.xml import DocumentError
-from hwrlib.sources.archives import Source
+from hwrlib.sets.labels import decode, parse_labels, read_header
 from hwrlib.sources.folder import write_split_at_random
 from hwrlib.sources.layout import check_destination
 from hwrlib.sources.report import Report

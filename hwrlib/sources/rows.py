@@ -4,8 +4,10 @@ import posixpath
 
 import pandas as pd
 
-from hwrlib.labels import has_control, is_misread, is_special, parse_labels, read_header
-from hwrlib.sources.archives import Source, is_unsafe
+from hwrlib.common.archives import Source, is_unsafe
+from hwrlib.common.files import has_control
+from hwrlib.metrics import is_special
+from hwrlib.sets.labels import is_misread, parse_labels, read_header
 from hwrlib.sources.report import Counts
 
 SPACE_FOR_CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from hwrlib.labels import SPLITS
-from hwrlib.sources.archives import MB, Source, open_source
+from hwrlib.common.archives import MB, Source, open_source
+from hwrlib.sets.labels import SPLITS
 from hwrlib.sources.layout import check_destination, write_set
 from hwrlib.sources.report import Report
 from hwrlib.sources.rows import column_headers, read_rows, select_rows

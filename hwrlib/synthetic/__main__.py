@@ -5,7 +5,8 @@ import sys
 import time
 from pathlib import Path
 
-from hwrlib.synthetic.dataset import SPLITS, generate
+from hwrlib.sets.labels import SPLITS
+from hwrlib.synthetic.dataset import generate
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -23,13 +23,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hwrlib.files import atomic_folder, locked
+from hwrlib.common.files import atomic_folder, locked
+from hwrlib.sets.labels import SPLITS
 from hwrlib.synthetic.glyphs import Alphabet, available_alphabets
 from hwrlib.synthetic.hands import LABEL_CHARACTERS, Hand, load_alphabets, make_hand, render_name, to_label
 
 VERSION = 1  # to be raised if the same parameters give other images
-SPLIT_FRACTIONS = {"train": 0.8, "validation": 0.06, "test": 0.14}  # of the list of names
-SPLITS = tuple(SPLIT_FRACTIONS)
+SPLIT_FRACTIONS = (0.8, 0.06, 0.14)  # of the list of names, for training, validation and test
 DOUBLE_NAMES = 0.03  # fraction of hyphenated names, made of two names of the same split
 LONGEST_DOUBLE = 18  # characters of such a name
 IMAGES_PER_HAND = 4
@@ -59,7 +59,7 @@ def name_pools(seed: int) -> dict[str, NamePool]:
     frequencies = name_frequencies()
     labels = sorted(frequencies)
     order = np.random.default_rng([seed, len(labels)]).permutation(len(labels))
-    bounds = np.cumsum(list(SPLIT_FRACTIONS.values()))[:-1] * len(labels)
+    bounds = np.cumsum(SPLIT_FRACTIONS)[:-1] * len(labels)
     pools = {}
     for split, part in zip(SPLITS, np.split(order, bounds.astype(int))):
         spellings = [frequencies[labels[i]] for i in part]

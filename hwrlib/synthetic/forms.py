@@ -49,7 +49,7 @@ KINDS = (  # fraction, width, heights, label, xs, ys, name, letter, pitch
 _CUMULATIVE = np.cumsum([kind.fraction for kind in KINDS])
 
 
-class Line(NamedTuple):
+class Writing(NamedTuple):
     """A line to write, in pixels: x is the centre of the first letter's box, pitch the distance to the next box."""
 
     text: str
@@ -65,7 +65,7 @@ class Form(NamedTuple):
     width: int
     height: int
     prints: list[tuple[np.ndarray, float, float]]
-    lines: list[Line]
+    lines: list[Writing]
 
 
 def draw_form(text: str, rng: np.random.Generator) -> Form:
@@ -88,7 +88,7 @@ def draw_form(text: str, rng: np.random.Generator) -> Form:
     for texts, dx, dy in ((text, *kind.name), *kind.writings):
         baseline = y + dy + rng.normal(0, 1.2)
         if 0 < baseline < height + kind.letter:  # partly visible
-            lines.append(Line(_choose(texts, rng), x + dx + rng.normal(0, 1.8), baseline, kind.letter, kind.pitch))
+            lines.append(Writing(_choose(texts, rng), x + dx + rng.normal(0, 1.8), baseline, kind.letter, kind.pitch))
     return Form(kind.width, height, prints, lines)
 
 

@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 import cv2
 import numpy as np
 
-from hwrlib.synthetic.forms import Line, draw_form, paste
+from hwrlib.synthetic.forms import Writing, draw_form, paste
 from hwrlib.synthetic.glyphs import ACCENTS, CHARACTERS, SCHOOL, Alphabet, Glyph, available_alphabets, load_alphabet
 
 LABEL_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ '-"
@@ -181,7 +181,7 @@ def _grain() -> np.ndarray:
     return np.clip(60 * fine / fine.std() + 34 * slow / slow.std() + 90, 0, 255).astype(np.uint8)
 
 
-def pen_strokes(line: Line, hand: Hand, rng: np.random.Generator, *, width: float) -> list[np.ndarray]:
+def pen_strokes(line: Writing, hand: Hand, rng: np.random.Generator, *, width: float) -> list[np.ndarray]:
     """The path of the pen that writes a line, squeezed if it would not fit.
 
     Args:
@@ -211,7 +211,7 @@ def pen_strokes(line: Line, hand: Hand, rng: np.random.Generator, *, width: floa
     return [pixels[start:end] for start, end in ends]
 
 
-def _write(canvas: np.ndarray, line: Line, hand: Hand, rng: np.random.Generator) -> None:
+def _write(canvas: np.ndarray, line: Writing, hand: Hand, rng: np.random.Generator) -> None:
     """Write one line onto the enlarged canvas."""
     strokes = [
         (stroke * (SUPERSAMPLING << FRACTION_BITS)).astype(np.int32)

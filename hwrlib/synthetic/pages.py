@@ -9,8 +9,7 @@ import numpy as np
 
 from hwrlib.pages.page import Line, Page
 from hwrlib.synthetic.dataset import name_pools
-from hwrlib.synthetic.forms import Line as Writing
-from hwrlib.synthetic.forms import print_text
+from hwrlib.synthetic.forms import Writing, print_text
 from hwrlib.synthetic.hands import SUPERSAMPLING, Hand, load_alphabets, make_hand, pen_strokes, to_label
 
 CAPITAL = 25.0  # px, height of a capital

@@ -29,14 +29,14 @@ import torch
 from PIL import Image
 
 from hwrlib.charset import Charset
-from hwrlib.checkpoint import FORMAT, load_model, save_model
-from hwrlib.config import TrainConfig
-from hwrlib.data import LineDataset
-from hwrlib.fit import fit
 from hwrlib.images import Normalisation, normalise
-from hwrlib.labels import SPLITS, read_labels
 from hwrlib.model import CRNN
+from hwrlib.models.checkpoint import FORMAT, load_model, save_model
 from hwrlib.onnx.runtime import OnnxModel
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.fit import fit
+from hwrlib.sets.dataset import LineDataset
+from hwrlib.sets.labels import SPLITS, read_labels
 from hwrlib.sources import prepare_folder, prepare_kaggle
 from hwrlib.weights import SHIPPED
 

@@ -33,24 +33,25 @@ from corpus import GOOD, HEAD, IMAGES, encoded, good_checkpoint, word
 from PIL import Image
 
 from hwrlib.charset import Charset
-from hwrlib.checkpoint import load_model
-from hwrlib.config import TrainConfig
-from hwrlib.corrections import read_decisions
-from hwrlib.images import Normalisation, normalise, to_grey
-from hwrlib.labels import parse_labels
+from hwrlib.decode import to_grey
+from hwrlib.images import Normalisation, normalise
 from hwrlib.language import CharacterModel, Decoder, Lexicon, Mixture, Words
-from hwrlib.language.fitting import read_texts
-from hwrlib.onnx.export import to_onnx
+from hwrlib.models.checkpoint import load_model
+from hwrlib.models.export import to_onnx
 from hwrlib.onnx.runtime import OnnxModel
 from hwrlib.pages import load_page
 from hwrlib.pages.cut import cut_line
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.language import read_texts
+from hwrlib.sets.corrections import read_decisions
+from hwrlib.sets.labels import parse_labels
 from hwrlib.sources import prepare_layout
 from hwrlib.synthetic.pages import render_page
 
 LETTERS = Charset(" AB")
 FRAMES = np.log(np.random.default_rng(0).dirichlet([0.4] * len(LETTERS), size=(12, 2)))  # (T, N, C)
 NAMES = {"set.zip", "image.jpg", "decisions.csv", "texts.csv", "recipe.yaml"}
-NAMES |= {"model.pth", "model.lm", "model.arpa", "model.onnx", "intact.onnx", "page.xml", "page.png"}
+NAMES |= {"model.pth", "model.lm", "model.onnx", "intact.onnx", "page.xml", "page.png"}
 RECIPES = sorted(Path(__file__).parents[2].glob("notebooks/params/*.yaml"))
 FOLDER = Path(tempfile.mkdtemp(prefix="hwrlib-fuzz-"))
 SIZES = Normalisation()
@@ -95,12 +96,6 @@ def read_language(data: bytes) -> None:
     (FOLDER / "model.lm").write_bytes(data)
     decoder = Decoder.load(FOLDER / "model.lm")
     assert all(0 <= line.confidence <= 1 for line in decoder.decode(FRAMES, np.array([12, 7]), LETTERS))
-
-
-def read_arpa(data: bytes) -> None:
-    """An n-gram in the ARPA format."""
-    (FOLDER / "model.arpa").write_bytes(data)
-    CharacterModel.from_arpa(FOLDER / "model.arpa").log_prob("AB")
 
 
 def read_further_texts(data: bytes) -> None:
@@ -201,7 +196,6 @@ READERS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {  # with inta
     "image": (read_image, [data for _, data, expected in IMAGES.values() if expected == "read"]),
     "archive": (read_archive, [an_archive()]),
     "language": (read_language, languages()),
-    "arpa": (read_arpa, [_saved("model.arpa", CharacterModel.fit(["ABBA", "B A"], order=3).to_arpa)]),
     "texts": (read_further_texts, ["text,frequency\nété,3\nANNE,0.5\n".encode()]),
     "recipe": (read_recipe, [b"epochs: 4\naugment: 0.5\n", *(path.read_bytes() for path in RECIPES)]),
     "exif": (read_exif, [an_exif_block()]),

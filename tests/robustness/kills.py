@@ -12,15 +12,15 @@ from pathlib import Path
 
 import torch
 
-from hwrlib import recognizer as recognizer_module
 from hwrlib.batch import pages, read, sweep
-from hwrlib.checkpoint import load_safely
-from hwrlib.config import TrainConfig
-from hwrlib.data import LineDataset
-from hwrlib.files import find_images
-from hwrlib.fit import fit
+from hwrlib.common.files import find_images
 from hwrlib.images import Normalisation
-from hwrlib.recognizer import Recognizer
+from hwrlib.models import recognizer as recognizer_module
+from hwrlib.models.checkpoint import load_safely
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.fit import fit
+from hwrlib.sets.dataset import LineDataset
 from hwrlib.sources import AlreadyPrepared, prepare_layout
 
 
@@ -82,7 +82,14 @@ def processes() -> multiprocessing.context.BaseContext:
     context = multiprocessing.get_context("forkserver")
     # Installed modules only: the server does not know the path of this one, and ignores what it cannot import.
     context.set_forkserver_preload(
-        ["pytest", "hwrlib.sources", "hwrlib.recognizer", "hwrlib.fit", "hwrlib.batch.pages", "hwrlib.batch.sweep"]
+        [
+            "pytest",
+            "hwrlib.sources",
+            "hwrlib.models.recognizer",
+            "hwrlib.runs.fit",
+            "hwrlib.batch.pages",
+            "hwrlib.batch.sweep",
+        ]
     )
     return context
 

@@ -20,12 +20,12 @@ import yaml
 
 from hwrlib import synthetic
 from hwrlib.batch import read_pages, sweep
-from hwrlib.checkpoint import load_safely, save_atomically
-from hwrlib.config import TrainConfig
-from hwrlib.data import LineDataset
-from hwrlib.files import WriteError, atomic_write
-from hwrlib.fit import fit
-from hwrlib.onnx.export import to_onnx
+from hwrlib.common.files import WriteError, atomic_write
+from hwrlib.models.checkpoint import load_safely, save_atomically
+from hwrlib.models.export import to_onnx
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.fit import fit
+from hwrlib.sets.dataset import LineDataset
 from hwrlib.sources import prepare_layout
 from hwrlib.synthetic.pages import render_page
 

@@ -10,8 +10,8 @@ from jupyter_client.manager import start_new_kernel
 from test_resume import assert_same_end
 
 from hwrlib import train
-from hwrlib.fit import fit
-from hwrlib.interrupt import InterruptLater
+from hwrlib.runs.fit import fit
+from hwrlib.runs.interrupt import InterruptLater
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT to the own process")
 
@@ -75,7 +75,7 @@ def test_the_stop_button_saves_and_leaves_the_kernel_usable(tiny, tmp_path):
             return reply["content"]
 
         reply = run(
-            f"from hwrlib.config import TrainConfig; from hwrlib.fit import fit\n"
+            f"from hwrlib.runs.config import TrainConfig; from hwrlib.runs.fit import fit\n"
             f"config = TrainConfig(**{config!r}); fit(config, {str(tmp_path / 'run')!r})",
             interrupt=True,
         )

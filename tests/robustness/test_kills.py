@@ -24,9 +24,9 @@ from kills import (
 from test_resume import assert_same_end
 
 from hwrlib import Recognizer
-from hwrlib.checkpoint import load_model
-from hwrlib.data import LineDataset
 from hwrlib.images import Normalisation
+from hwrlib.models.checkpoint import load_model
+from hwrlib.sets.dataset import LineDataset
 from hwrlib.synthetic.pages import render_page
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs processes that are forked")

@@ -14,13 +14,14 @@ import pytest
 import torch
 from kills import processes
 
-from hwrlib import cache, synthetic, train
-from hwrlib.checkpoint import load_model
-from hwrlib.config import TrainConfig
-from hwrlib.data import LineDataset
-from hwrlib.fit import fit
+from hwrlib import synthetic, train
 from hwrlib.images import Normalisation
-from hwrlib.labels import SPLITS, read_labels
+from hwrlib.models.checkpoint import load_model
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.fit import fit
+from hwrlib.sets import cache
+from hwrlib.sets.dataset import LineDataset
+from hwrlib.sets.labels import SPLITS, read_labels
 from hwrlib.sources import layout, prepare_folder, prepare_kaggle, prepare_layout
 from hwrlib.synthetic import dataset
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 import yaml
 
-from hwrlib.checkpoint import load_safely
-from hwrlib.config import TrainConfig
-from hwrlib.fit import fit
+from hwrlib.models.checkpoint import load_safely
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.fit import fit
 
 EVERY_STEP = 1e-9  # minutes between two saved states
 MEASURED = ["seconds", "images_per_second"]  # columns of the history that differ between any two runs
@@ -44,8 +44,8 @@ def undisturbed(config, tmp_path_factory) -> Path:
 # A training that kills itself with SIGKILL while it saves the state of a given batch: before or after the rename.
 KILLED_WHILE_SAVING = """
 import os, signal, sys
-from hwrlib import fit as train
-from hwrlib.checkpoint import load_safely
+from hwrlib.runs import fit as train
+from hwrlib.models.checkpoint import load_safely
 
 epoch, batch, moment = int(sys.argv.pop(1)), int(sys.argv.pop(1)), sys.argv.pop(1)
 rename = os.replace
@@ -135,7 +135,7 @@ def test_stopped_after_every_kind_of_step_it_ends_the_same(config, undisturbed, 
                 if (state["epoch"], state["batch"]) == place:
                     raise Stop
 
-        monkeypatch.setattr("hwrlib.files.os.replace", replace_and_stop)
+        monkeypatch.setattr("hwrlib.common.files.os.replace", replace_and_stop)
         with pytest.raises(Stop):
             fit(config, stopped, resume=True)
         monkeypatch.undo()
@@ -225,8 +225,8 @@ def test_a_damaged_state_is_rejected_and_named(tiny, tmp_path):
 
 DISTURBED = """
 import os, signal, sys
-from hwrlib.config import TrainConfig
-from hwrlib.fit import fit
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.fit import fit
 
 config, folder, disturbance, batches = *sys.argv[1:4], int(sys.argv[4])
 

@@ -1,7 +1,7 @@
 """Blend a trained model with the weights that its training started from, which often reads other hands better than either.
 
-    python -m hwrlib.blend runs/mine              # tries several shares on the validation split
-    python -m hwrlib.blend runs/mine --keep 0.3
+    python -m hwrlib.runs.blend runs/mine              # tries several shares on the validation split
+    python -m hwrlib.runs.blend runs/mine --keep 0.3
 
 A training that goes on from another model (`start_from`) learns its own lines and forgets a little of what the other knew.
 Both models lie in one valley of the loss, so weights between the two read as well, and make other errors than its ends.
@@ -17,14 +17,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hwrlib.checkpoint import BEST, find_checkpoint, load_model, save_model
-from hwrlib.config import TrainConfig
-from hwrlib.data import eval_loader
-from hwrlib.recognizer import LANGUAGE_SUFFIX
-from hwrlib.state import build_model, resolve_precision
+from hwrlib.collate import eval_loader
+from hwrlib.model import resolve_precision
+from hwrlib.models.checkpoint import load_model, save_model
+from hwrlib.models.locate import BEST, find_checkpoint
+from hwrlib.models.recognizer import LANGUAGE_SUFFIX
+from hwrlib.models.transfer import start_from
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.state import build_model
+from hwrlib.runs.training_data import load_splits
 from hwrlib.train import evaluate
-from hwrlib.training_data import load_splits
-from hwrlib.transfer import start_from
 
 BLENDED = "blended_model.pth"
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)  # that are tried
@@ -54,11 +56,12 @@ def blend(run: str | Path, keep: float | None = None) -> tuple[Path, dict[float,
     start_from(config.start_from, initial, charset)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, before, after = model.to(device), initial.to(device).state_dict(), _copy(model.to(device).state_dict())
+    model.precision = resolve_precision(config.precision, device)
     loader = eval_loader(load_splits(config)[1], charset)
     found = {}
     for share in SHARES if keep is None else (keep,):
         model.load_state_dict(_between(after, before, share))
-        found[share] = evaluate(model, loader, charset, precision=resolve_precision(config.precision, device))
+        found[share] = evaluate(model, loader, charset)
     keep = min(found, key=lambda share: found[share].scores.cer)
     model.load_state_dict(_between(after, before, keep))
     loss, scores = found[keep].loss, found[keep].scores
@@ -88,7 +91,7 @@ def _between(first: dict[str, Tensor], second: dict[str, Tensor], share: float) 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m hwrlib.blend", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m hwrlib.runs.blend", description=__doc__.splitlines()[0])
     parser.add_argument("run", help="the folder of a run whose recipe has `start_from`")
     parser.add_argument("--keep", type=float, help="share of the initial weights, 0 to 1; by default the best of several")
     options = parser.parse_args(arguments)
@@ -99,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for share, cer in tried.items():
         print(f"keep {share:.2f}: validation CER {cer:.2%}")
-    print(f"{path}: written; its language model: python -m hwrlib.language {path} --data DATA")
+    print(f"{path}: written; its language model: python -m hwrlib.runs.language {path} --data DATA")
     return 0
 
 

@@ -18,14 +18,11 @@ import torch
 from torch import Tensor
 
 from hwrlib.charset import Charset
-from hwrlib.files import atomic_write
+from hwrlib.common.files import atomic_write
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN
-from hwrlib.weights import SHIPPED
 
 FORMAT = "hwrlib-1"
-BEST = "best_model.pth"
-RESUME = "resume.pth"
 
 
 # Files ---------------------------------------------------------------------------------------------------------------
@@ -130,7 +127,8 @@ def load_model(
     else:
         content = load_safely(path, device=device)
     try:
-        arguments, weights = _current(content["arguments"]), content["model"]
+        arguments = _current(content["arguments"])
+        weights = named_by_stage(content["model"], arguments)
         _check_weights(arguments, weights)
         charset, normalisation = Charset(content["characters"]), Normalisation(**content["normalisation"])
         record = {key: dict(content.get(key, {})) for key in ("config", "metrics")}
@@ -174,52 +172,20 @@ def _current(arguments: dict[str, Any]) -> dict[str, Any]:
     return arguments | {"architecture": "baseline"} if arguments.pop("baseline", False) else arguments
 
 
-# Finding checkpoints -------------------------------------------------------------------------------------------------
-
-
-def find_checkpoint(source: str | Path) -> Path:
-    """The model checkpoint that a user means.
+def named_by_stage(weights: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Weights under the names of this version; earlier ones numbered the layers of the CNN: `cnn.3.` for `cnn.stage1.0.`.
 
     Args:
-        source: the name of shipped weights, a checkpoint file, or a run's folder, which stands for its best model or, if
-            it has none, that of its last epoch. A folder with the name of shipped weights is written `./names`.
-    Raises:
-        FileNotFoundError: there is none.
+        weights: of a `CRNN`, or of a wrapper, which puts `module.` before their names.
+        arguments: of the model.
     """
-    if str(source) in SHIPPED:
-        return SHIPPED[str(source)]
-    path = Path(source)
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise FileNotFoundError(
-            f"{source}: no such checkpoint or folder; give one, or the name of shipped weights: {', '.join(SHIPPED)}"
-        )
-    if (path / BEST).is_file():
-        return path / BEST
-    if epochs := epoch_checkpoints(path):
-        return epochs[-1]
-    raise FileNotFoundError(f"{path}: no {BEST} and no epoch checkpoint in this folder; has its training started?")
+    depth, is_baseline = arguments.get("depth", 1), arguments.get("architecture") == "baseline"
 
+    def renamed(match: re.Match) -> str:
+        number = int(match[2])
+        if is_baseline:
+            return f"{match[1]}stage{number // 3 + 1}.{number % 3}."
+        block = number - 3  # after the convolution, its normalisation and ReLU
+        return f"{match[1]}stem.{number}." if block < 0 else f"{match[1]}stage{block // depth + 1}.{block % depth}."
 
-def latest_run(runs_dir: str | Path) -> Path:
-    """The run whose best model was saved last.
-
-    Raises:
-        FileNotFoundError: no run of the folder has a checkpoint.
-    """
-    best = sorted(Path(runs_dir).glob(f"*/{BEST}"), key=lambda path: path.stat().st_mtime)
-    if not best:
-        raise FileNotFoundError(f"{runs_dir}: no run with a {BEST}; train one with notebook 02 or `make run`")
-    return best[-1].parent
-
-
-def epoch_path(run_dir: str | Path, epoch: int) -> Path:
-    """The path of an epoch's checkpoint; epochs are counted from 1."""
-    return Path(run_dir) / f"epoch_{epoch}_model_checkpoint.pth"
-
-
-def epoch_checkpoints(run_dir: str | Path) -> list[Path]:
-    """The epoch checkpoints of a run, earliest epoch first."""
-    found = {path: re.fullmatch(r"epoch_(\d+)_model_checkpoint\.pth", path.name) for path in Path(run_dir).glob("*")}
-    return sorted((path for path, match in found.items() if match), key=lambda path: int(found[path][1]))
+    return {re.sub(r"^((?:module\.)?cnn\.)(\d+)\.", renamed, name): value for name, value in weights.items()}

@@ -10,11 +10,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from hwrlib.checkpoint import BEST, RESUME, epoch_checkpoints, epoch_path, load_safely, save_atomically, save_model
-from hwrlib.files import atomic_write
-from hwrlib.interrupt import InterruptLater
-from hwrlib.progress import logger
-from hwrlib.state import Training
+from hwrlib.common.files import atomic_write
+from hwrlib.common.progress import logger
+from hwrlib.models.checkpoint import load_safely, save_atomically, save_model
+from hwrlib.models.locate import BEST, RESUME, epoch_checkpoints, epoch_path
+from hwrlib.runs.interrupt import InterruptLater
+from hwrlib.runs.state import Training
 
 
 class Checkpointer:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from hwrlib.config import TrainConfig
+from hwrlib.runs.config import TrainConfig
 
 ADAMW_STEP = 0.2  # root mean square of AdamW's steps, in units of the learning rate
 ITERATIONS = 5  # of Newton and Schulz

@@ -6,19 +6,15 @@ or a value out of range is rejected before any work starts.
 
 import dataclasses
 import math
-import re
-import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hwrlib.charset import Charset
 from hwrlib.images import MAX_HEIGHT, MAX_WIDTH, Normalisation
-from hwrlib.model import MIN_CHANNELS
-
-MAX_RECIPE = 1_000_000  # bytes
+from hwrlib.language.character_model import MAX_ORDER
+from hwrlib.model import ARCHITECTURES, LIMITS
+from hwrlib.runs.recipes import read_yaml
 
 
 def knob(
@@ -36,6 +32,12 @@ def knob(
     """A field of `TrainConfig`: its explanation, its limits, and whether it may change when a run is resumed."""
     limits = dict(above=above, at_least=at_least, at_most=at_most, below=below, choices=choices, multiple_of=multiple_of)
     return dataclasses.field(default=default, metadata={"help": help, "may_change": may_change, **limits})
+
+
+def size(name: str) -> dict[str, int]:
+    """The limits of a size of the model."""
+    low, high = LIMITS[name]
+    return dict(at_least=low, at_most=high)
 
 
 @dataclass(frozen=True)
@@ -68,17 +70,16 @@ class TrainConfig:
     model: str = knob(
         "residual",
         "architecture; `baseline` is the original design and ignores the next five",
-        choices=("residual", "baseline"),
+        choices=tuple(ARCHITECTURES),
     )
     width: int = knob(
         32,
         "channels of the first stage of residual blocks; the next two have 2x and 4x",
-        at_least=MIN_CHANNELS,
-        at_most=4096,
+        **size("width"),
     )
-    depth: int = knob(1, "residual blocks in each of the three stages", above=0, at_most=32)
-    hidden: int = knob(128, "LSTM units in each direction", above=0, at_most=65_536)
-    layers: int = knob(2, "number of LSTM layers", above=0, at_most=32)
+    depth: int = knob(1, "residual blocks in each of the three stages", **size("depth"))
+    hidden: int = knob(128, "LSTM units in each direction", **size("hidden"))
+    layers: int = knob(2, "number of LSTM layers", **size("layers"))
     dropout: float = knob(0.1, "fraction of features dropped before each LSTM layer and the classifier", at_least=0, below=1)
     start_from: str = knob("", "initial weights: `names`, `lines`, a checkpoint or a run; empty: random")
 
@@ -121,7 +122,7 @@ class TrainConfig:
         6,
         "characters of the n-grams of the language model that the run leaves; 0: none",
         at_least=0,
-        at_most=20,
+        at_most=MAX_ORDER,
         may_change=True,
     )
     language_text: str = knob(
@@ -224,73 +225,6 @@ class TrainConfig:
             if not field.metadata["may_change"]
             and (ours := getattr(self, field.name)) != (theirs := getattr(other, field.name))
         ]
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The `name: value` lines of a YAML file.
-
-    Raises:
-        FileNotFoundError, ValueError: as `load_yaml`; a value is a list or a mapping.
-    """
-    values = load_yaml(path)
-    for name, value in values.items():
-        if isinstance(value, (dict, list, set, tuple)):
-            raise ValueError(f"{path}: {reprlib.repr(name)}: the file must hold `name: value` lines, with one value each")
-    return values
-
-
-def load_yaml(path: str | Path) -> dict[str, Any]:
-    """A YAML file whose names are texts; its values may be nested.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file holds something else; the message names it.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path}: this is a folder; name a YAML file")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such recipe; those of the course are in notebooks/params/")
-    if path.stat().st_size > MAX_RECIPE:
-        raise ValueError(f"{path}: {path.stat().st_size:,} bytes are no recipe; the file must hold `name: value` lines")
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _RecipeLoader) or {}
-    except (ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    except RecursionError:
-        raise ValueError(f"{path}: nested too deeply; the file must hold `name: value` lines") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: the file must hold `name: value` lines")
-    for name in values:
-        if not isinstance(name, str):
-            raise ValueError(f"{path}: {reprlib.repr(name)}: the file must hold `name: value` lines, with one value each")
-    return values
-
-
-class _RecipeLoader(yaml.SafeLoader):
-    """YAML without what it guesses (`1:30` is 90, `010` is 8), without dates, and without a name that occurs twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} occurs twice", key.start_mark)
-            if isinstance(key.value, str):
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-GUESSED = ("int", "float", "timestamp")  # kinds of value that YAML 1.1 sees where nobody means them
-_RecipeLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag.rsplit(":")[-1] not in GUESSED]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_RecipeLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789"))
-_RecipeLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"),
-    list("-+.0123456789"),
-)
 
 
 def _fault(config: TrainConfig, field: dataclasses.Field) -> str | None:

@@ -1,6 +1,6 @@
 """New names from the letters of real ones: real names are cut between their letters, and the pieces joined to other names.
 
-    python -m hwrlib.synthetic.splices data/kaggle --out data/spliced
+    python -m hwrlib.sources.splices data/kaggle --out data/spliced
 
 A few thousand labelled names hold tens of thousands of real letters, but only a few thousand different texts, which a
 recogniser soon memorises. Forced alignment finds the letters; where a column between two of them is free of ink, the image
@@ -22,14 +22,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hwrlib.checkpoint import find_checkpoint
+from hwrlib.common.files import atomic_folder, locked
 from hwrlib.ctc import Symbol
-from hwrlib.data import LineDataset
-from hwrlib.files import atomic_folder, locked
 from hwrlib.images import INK_LEVEL, Normalisation
 from hwrlib.language.alignment import forced_alignment
-from hwrlib.language.fitting import read_texts
-from hwrlib.recognizer import Recognizer
+from hwrlib.models.locate import find_checkpoint
+from hwrlib.models.recognizer import Recognizer
+from hwrlib.runs.language import read_texts
+from hwrlib.sets.dataset import LineDataset
 from hwrlib.synthetic.dataset import label_frequencies
 
 BATCH = 64  # lines that are aligned together
@@ -324,7 +324,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 2 for an error, which is printed without a traceback.
     """
-    parser = argparse.ArgumentParser(prog="python -m hwrlib.synthetic.splices", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m hwrlib.sources.splices", description=__doc__.splitlines()[0])
     parser.add_argument("data", help="the data set whose training lines are cut")
     parser.add_argument("--out", default="data/spliced", help="folder to create (default: %(default)s)")
     parser.add_argument("--count", type=int, default=20_000, help="number of images (default: %(default)s)")

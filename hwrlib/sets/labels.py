@@ -19,17 +19,6 @@ FORMULA = re.compile(r"'*[=+\-@\t\r\n].*[(|!]", re.DOTALL)  # a cell that a spre
 MULTIBYTE = re.compile(  # a character of UTF-8 that is longer than a byte
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
-SPECIAL_LABELS = frozenset({"", "EMPTY", "UNREADABLE", "NONE", "BLANK", "ILLISIBLE"})
-
-
-def is_special(text: str) -> bool:
-    """True for a label that means "no text here" and is not itself written in the image."""
-    return text.strip().upper() in SPECIAL_LABELS
-
-
-def has_control(text: str) -> bool:
-    """True if the text holds a control character, such as a line break."""
-    return re.search(r"[\x00-\x1f\x7f-\x9f]", text) is not None
 
 
 def is_misread(text: str) -> bool:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from hwrlib.charset import BLANK, Charset
-from hwrlib.checkpoint import find_checkpoint, load_model
-from hwrlib.model import CRNN, STEM
+from hwrlib.model import CRNN
+from hwrlib.models.checkpoint import load_model
+from hwrlib.models.locate import find_checkpoint
 
 CLASS_LAYERS = ("classifier.", "shortcut.")  # layers whose weights have a row for each class
 
@@ -41,10 +42,10 @@ def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
     shared = [c for c in charset.characters if not other_charset.missing(c)]
     rows, other_rows = ([BLANK, *known.encode("".join(shared))] for known in (charset, other_charset))
     weights = other.state_dict()
-    if theirs.get("depth") != ours.get("depth"):
-        weights = _deepened(weights, model.state_dict(), theirs["depth"], ours["depth"])
     for name, value in model.state_dict().items():
-        if name.startswith("rnn.") and value.shape != weights[name].shape:
+        if name not in weights:  # of a new block at the end of a stage, which changes nothing at first
+            weights[name] = value
+        elif name.startswith("rnn.") and value.shape != weights[name].shape:
             weights[name] = _widened(weights[name], value, row_blocks=4, column_blocks=1 if "weight_hh" in name else 2)
         elif name == "classifier.weight" and value.shape[1] != weights[name].shape[1]:
             weights[name] = _widened(weights[name], torch.zeros(len(weights[name]), value.shape[1]), 1, 2)
@@ -53,17 +54,6 @@ def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
             value[rows] = weights[name][other_rows]
             weights[name] = value
     model.load_state_dict(weights)
-
-
-def _deepened(weights: dict[str, Tensor], larger: dict[str, Tensor], old: int, new: int) -> dict[str, Tensor]:
-    """Weights with stages of `old` blocks, under their names among `larger` ones with `new`, which fill the gaps."""
-    deepened = dict(larger)
-    for name, value in weights.items():
-        part, number, *rest = name.split(".")
-        if part == "cnn" and (block := int(number) - STEM) >= 0:
-            name = ".".join([part, str(STEM + block // old * new + block % old), *rest])
-        deepened[name] = value
-    return deepened
 
 
 def _widened(smaller: Tensor, larger: Tensor, row_blocks: int, column_blocks: int) -> Tensor:

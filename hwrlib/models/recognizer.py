@@ -1,31 +1,29 @@
-"""Reading: a checkpoint and any images in; texts, their confidence and the place of every character out."""
+"""`Recognizer`: a trained model that reads images of lines, and whole pages."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hwrlib.charset import Charset
-from hwrlib.ctc import Decoded, Symbol, greedy_lines, word_spans
-from hwrlib.images import Normalisation, Normalised, holds_two_lines, is_single, normalise, pad
-from hwrlib.reading import CHUNK, Character, Reading, Word
+from hwrlib.decode import is_single
+from hwrlib.images import Normalisation, normalise, pad
+from hwrlib.language import Decoder, Language
+from hwrlib.models.locate import find_checkpoint, latest_run
+from hwrlib.pages.page import Line, Page
+from hwrlib.pages.read import read_page
+from hwrlib.reader import Model, Reading, frames_of, read_lines
 from hwrlib.weights import SHIPPED
 
-if TYPE_CHECKING:  # imported where it is used: an ONNX model is read without torch, whose import takes seconds
+if TYPE_CHECKING:
     import torch
 
     from hwrlib.decode import ImageLike
-    from hwrlib.language import Decoder, Language
-    from hwrlib.model import CRNN
-    from hwrlib.onnx.runtime import OnnxModel
-    from hwrlib.pages import Line, Page
 
-SURE = 0.6  # confidence; what is read with more holds one line, whatever it looks like
 OWN = "own"  # the language that was saved beside the model
 LANGUAGE_SUFFIX = ".lm"  # of its file, which is called as the model is
 
@@ -35,15 +33,19 @@ class Recognizer:
 
     Args:
         model: of PyTorch, or for ONNX Runtime.
-        charset, normalisation: as `hwrlib.checkpoint.load_model` returns them.
+        charset, normalisation: of the model.
         decoder: the language that the model reads with unless told otherwise; None: greedily.
         config: of the training, for the record.
         metrics: of the checkpoint on the validation split, for the record.
+    Attributes:
+        path: of the model's file, if it was read from one.
     """
+
+    path: Path | None = None
 
     def __init__(
         self,
-        model: CRNN | OnnxModel,
+        model: Model,
         charset: Charset,
         normalisation: Normalisation,
         *,
@@ -55,35 +57,21 @@ class Recognizer:
         self.config, self.metrics = config or {}, metrics or {}
 
     @classmethod
-    def from_checkpoint(
-        cls, path: str | Path, *, device: str | torch.device | None = None, decoder: Decoder | str | None = OWN
+    def load(
+        cls, source: str | Path = "", *, runs: str | Path = "runs", device: str | torch.device | None = None
     ) -> Recognizer:
-        """A recogniser from a model checkpoint, or from an ONNX file made of one, with the language model beside it.
+        """A recogniser with the model that a user means.
 
         Args:
-            path: `.pth` or `.onnx`; the language model has the same name and ends in `.lm`.
-            device: where PyTorch reads. By default a checkpoint is read on the GPU if you have one, and an ONNX file by ONNX
-                Runtime on the CPU.
-            decoder: instead of the language model beside the model.
+            source: the name of shipped weights ("names": block capitals on forms; "lines": French handwriting), a checkpoint
+                or ONNX file, or a run's folder, which stands for its best model; "": the best model of the latest run.
+            runs: the folder of all runs.
+            device: as for `from_checkpoint`.
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is not a model of this version, is damaged, or holds code.
+            FileNotFoundError: there is no such model.
+            ValueError: it is damaged, or not a model of this version.
         """
-        if Path(path).suffix.lower() == ".onnx" and device is None:
-            from hwrlib.onnx.runtime import OnnxModel
-
-            model = OnnxModel(path)
-            about = dict(config=model.config, metrics=model.metrics)
-            decoder = _decoder_beside(path, model.charset) if decoder == OWN else decoder
-            return cls(model, model.charset, model.normalisation, decoder=decoder, **about)
-        import torch
-
-        from hwrlib import checkpoint
-
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model, charset, normalisation, about = checkpoint.load_model(path, device=device)
-        decoder = _decoder_beside(path, charset) if decoder == OWN else decoder
-        return cls(model, charset, normalisation, decoder=decoder, **about)
+        return cls.from_checkpoint(find_checkpoint(source or latest_run(runs)), device=device)
 
     @classmethod
     def pretrained(cls, name: str, *, device: str | torch.device | None = None) -> Recognizer:
@@ -91,8 +79,7 @@ class Recognizer:
 
         Args:
             name: "names" (names in block capitals on forms) or "lines" (lines of French handwriting, mixed case).
-            device: where PyTorch reads, "cuda" for instance; "cpu" is the fastest for many images if the processor
-                multiplies 16-bit floats. By default ONNX Runtime reads on the CPU, which starts in a third of a second.
+            device: as for `from_checkpoint`; "cpu" is the fastest for many images if the processor multiplies 16-bit floats.
         Raises:
             ValueError: there are no weights of this name.
         """
@@ -101,15 +88,41 @@ class Recognizer:
         return cls.from_checkpoint(SHIPPED[name], device=device)
 
     @classmethod
-    def latest(cls, runs_dir: str | Path = "runs", *, device: str | torch.device | None = None) -> Recognizer:
+    def latest(cls, runs: str | Path = "runs", *, device: str | torch.device | None = None) -> Recognizer:
         """The best model of the run that saved one last.
 
         Raises:
             FileNotFoundError: no run of the folder has one.
         """
-        from hwrlib import checkpoint
+        return cls.load(runs=runs, device=device)
 
-        return cls.from_checkpoint(checkpoint.find_checkpoint(checkpoint.latest_run(runs_dir)), device=device)
+    @classmethod
+    def from_checkpoint(
+        cls, path: str | Path, *, device: str | torch.device | None = None, decoder: Decoder | str | None = OWN
+    ) -> Recognizer:
+        """A recogniser from a model checkpoint, or from an ONNX file made of one, with the language model beside it.
+
+        Args:
+            path: `.pth` or `.onnx`; the language model has the same name and ends in `.lm`.
+            device: where PyTorch reads. By default a checkpoint is read on the GPU if you have one, and an ONNX file by ONNX
+                Runtime on the CPU, which starts in a third of a second and needs no PyTorch.
+            decoder: instead of the language model beside the model.
+        Raises:
+            FileNotFoundError: there is no such file.
+            ImportError: PyTorch is needed and not installed; the message names the extra.
+            ValueError: it is not a model of this version, is damaged, or holds code.
+        """
+        if Path(path).suffix.lower() == ".onnx" and device is None:
+            from hwrlib.onnx.runtime import OnnxModel
+
+            model = OnnxModel(path)
+            charset, normalisation, about = model.charset, model.normalisation, (model.config, model.metrics)
+        else:
+            model, charset, normalisation, about = _load_with_torch(path, device)
+        decoder = _decoder_beside(path, charset) if decoder == OWN else decoder
+        recognizer = cls(model, charset, normalisation, decoder=decoder, config=about[0], metrics=about[1])
+        recognizer.path = Path(path)
+        return recognizer
 
     def read(
         self,
@@ -122,7 +135,7 @@ class Recognizer:
         """Read one image or many.
 
         Args:
-            images: one of what `hwrlib.images.to_grey` accepts (a path, a file, bytes, a PIL image, an array, a tensor), or
+            images: one of what `hwrlib.decode.to_grey` accepts (a path, a file, bytes, a PIL image, an array, a tensor), or
                 a sequence of them; any size.
             language: by default "own", the language model that was saved beside the model, if there is one. Another one of
                 `hwrlib.language` is weighed as the own one is. None reads the most probable class of every frame, without
@@ -155,7 +168,7 @@ class Recognizer:
         """Find the lines of a page, and read them.
 
         Args:
-            image: one of what `hwrlib.images.to_grey` accepts: a scan or a photo of a page.
+            image: one of what `hwrlib.decode.to_grey` accepts: a scan or a photo of a page.
             lines: the lines, if they are known; by default `hwrlib.pages.find_lines` finds them.
             language: as for `read`.
         Returns:
@@ -164,8 +177,6 @@ class Recognizer:
         Raises:
             ValueError: the image cannot be read.
         """
-        from hwrlib.pages.read import read_page
-
         return read_page(self, image, lines=lines, language=language)
 
     def read_each(self, images: Iterable[ImageLike], **options) -> Iterator[Reading]:
@@ -190,7 +201,7 @@ class Recognizer:
         would run as a formula gets an apostrophe before it.
 
         Args:
-            paths: image files; or one file, folder or pattern, as `hwrlib.files.find_images` takes it.
+            paths: image files; or one file, folder or pattern, as `hwrlib.common.files.find_images` takes it.
             table: CSV, created if it is missing.
             root: a folder; rows are named by the path below it. By default they are named by the path as given.
             options: `language` and `batch_size`, as for `read`.
@@ -217,44 +228,15 @@ class Recognizer:
 
         Not errors of an image, and raised at once: wrong arguments, damaged weights, and a lack of memory.
         """
-        if not (isinstance(batch_size, int) and batch_size >= 1 and isinstance(alternatives, int) and alternatives >= 0):
-            raise ValueError(
-                f"batch_size must be an integer from 1 and alternatives one from 0, not {batch_size!r} and {alternatives!r}"
-            )
-        decoder = self._decoder(language)
-        remaining = iter([images] if is_single(images) else images)
-        while chunk := list(islice(remaining, CHUNK)):
-            # One thread: decoding and scaling are so short here that threads would only wait for each other.
-            normalised = [self._try_normalise(image) for image in chunk]
-            results: dict[int, Reading | ValueError] = {i: e for i, e in enumerate(normalised) if isinstance(e, ValueError)}
-            # Lines of similar width together: little padding, so less to compute.
-            order = sorted(set(range(len(chunk))) - set(results), key=lambda i: normalised[i].ink.shape[1])
-            for first in range(0, len(order), batch_size):
-                indices = order[first : first + batch_size]
-                lines = [normalised[i] for i in indices]
-                results.update(zip(indices, self._read_batch(lines, decoder, alternatives)))
-            yield from (results[i] for i in range(len(chunk)))
+        options = dict(decoder=self._decoder(language), alternatives=alternatives, batch_size=batch_size)
+        yield from read_lines(self.model, self.charset, self.normalisation, images, **options)
 
     def log_probs(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
         """The frames of each image: N arrays (T, C) of natural-log probabilities, to look at or to decode otherwise."""
         images = [images] if is_single(images) else images
-        log_probs, lengths = self._forward([normalise(image, self.normalisation) for image in images])
+        lines = [normalise(image, self.normalisation).ink for image in images]
+        log_probs, lengths = frames_of(self.model, *pad(lines))
         return [log_probs[:length, n] for n, length in enumerate(lengths.tolist())]
-
-    def _try_normalise(self, image: ImageLike) -> Normalised | ValueError:
-        try:
-            return normalise(image, self.normalisation)
-        except ValueError as error:
-            return error
-
-    def _forward(self, lines: Sequence[Normalised]) -> tuple[np.ndarray, np.ndarray]:
-        """`log_probs (T, N, C)` and `input_lengths (N,)`."""
-        images, image_widths = pad([line.ink for line in lines])
-        log_probs = self.model.infer(images, image_widths)
-        # A class may have the probability 0, whose logarithm is -inf; all classes of a frame cannot.
-        if not np.isfinite(log_probs.max(axis=2)).all():
-            raise ValueError("the model's probabilities are not numbers: its weights are damaged; use another checkpoint")
-        return log_probs, image_widths // self.model.stride
 
     def _decoder(self, language: Language | Decoder | str | None) -> Decoder | None:
         """The decoder for what `read` was given.
@@ -265,8 +247,6 @@ class Recognizer:
         """
         if language is None or language == OWN:
             return self.decoder if language else None
-        from hwrlib.language import Decoder, Language
-
         if isinstance(language, Language):
             language = (self.decoder or Decoder(None)).with_language(language)
         if not isinstance(language, Decoder):
@@ -275,34 +255,24 @@ class Recognizer:
             language.language.adapted_to(self.charset)
         return language
 
-    def _read_batch(self, lines: Sequence[Normalised], decoder: Decoder | None, alternatives: int) -> list[Reading]:
-        log_probs, input_lengths = self._forward(lines)
-        if decoder is None:
-            decoded = greedy_lines(log_probs, input_lengths, self.charset)
-        else:
-            decoded = decoder.decode(log_probs, input_lengths, self.charset, alternatives=alternatives)
-        return [self._reading(read, line) for read, line in zip(decoded, lines)]
 
-    def _reading(self, read: Decoded, line: Normalised) -> Reading:
-        characters = tuple(self._character(symbol, line) for symbol in read.symbols)
-        spans = word_spans("".join(character.text for character in characters))
-        words = tuple(
-            Word(
-                "".join(character.text for character in characters[first:last]),
-                characters[first].start,
-                characters[last - 1].end,
-                confidence,
-            )
-            for (first, last), confidence in zip(spans, read.word_confidences)
-        )
-        is_double = read.confidence < SURE and holds_two_lines(line.ink)  # forms have print above a name, which is read well
-        return Reading(read.text, read.confidence, characters, words, read.alternatives, is_double)
+def _load_with_torch(
+    path: str | Path, device: str | torch.device | None
+) -> tuple[Model, Charset, Normalisation, tuple[dict, dict]]:
+    try:
+        import torch
+    except ImportError:
+        wanted = f"device={str(device)!r}" if device else "a PyTorch checkpoint"
+        raise ImportError(
+            f"{path}: {wanted} needs PyTorch: pip install 'hwrlib[train]'; ONNX files are read without it, on the CPU"
+        ) from None
+    from hwrlib.model import resolve_precision
+    from hwrlib.models.checkpoint import load_model
 
-    def _character(self, symbol: Symbol, line: Normalised) -> Character:
-        pixels = self.model.stride / line.scale  # of the given image, per frame
-        # Frames of the padding lie beyond the image; what was read there is put at its edge.
-        start, end = (min(line.left + frame * pixels, line.right) for frame in (symbol.first_frame, symbol.last_frame + 1))
-        return Character(self.charset.decode([symbol.index]), start, end, symbol.confidence)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    model, charset, normalisation, about = load_model(path, device=device)
+    model.precision = resolve_precision("auto", torch.device(device))
+    return model, charset, normalisation, (about["config"], about["metrics"])
 
 
 def _decoder_beside(path: str | Path, charset: Charset) -> Decoder | None:
@@ -314,8 +284,6 @@ def _decoder_beside(path: str | Path, charset: Charset) -> Decoder | None:
     beside = Path(path).with_suffix(LANGUAGE_SUFFIX)
     if not beside.is_file():
         return None
-    from hwrlib.language import Decoder
-
     decoder = Decoder.load(beside)
     try:
         if decoder.language is not None:

@@ -20,9 +20,9 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from hwrlib.files import atomic_write, locked
+from hwrlib.common.files import atomic_write, locked
+from hwrlib.common.progress import logger
 from hwrlib.images import Normalisation, normalise
-from hwrlib.progress import logger
 
 VERSION = 4  # raised whenever the same images give other ink
 EFFECTIVE_IDS = os.access in os.supports_effective_ids  # ask what this process may do, where the system can tell

@@ -1,11 +1,17 @@
 """The language of a training: fitted to its labels, and to further texts if these make the validation labels likelier.
 
-`leave_language` fits it, weighs it against the network (`tuning`), and saves both beside the model.
+    python -m hwrlib.runs.language runs/mine --data data/mine
+    python -m hwrlib.runs.language runs/mine --data data/mine --text more_text.txt --order 8
+
+`leave_language` fits it, weighs it against the network (`hwrlib.language.tuning`), and saves both beside the model.
 """
 
 from __future__ import annotations
 
+import argparse
+import logging
 import math
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,17 +19,20 @@ from pathlib import Path
 import numpy as np
 
 from hwrlib.charset import Charset
-from hwrlib.data import LineDataset
+from hwrlib.common.progress import logger
 from hwrlib.images import pad
-from hwrlib.labels import decode, parse_labels
 from hwrlib.language.base import Language
-from hwrlib.language.character_model import CharacterModel
+from hwrlib.language.character_model import MAX_ORDER, CharacterModel
 from hwrlib.language.lexicon import respelled
 from hwrlib.language.trie import MAX_LENGTH
 from hwrlib.language.tuning import Frames, Tuned, tune
 from hwrlib.language.words import Words, split_words
-from hwrlib.progress import logger
-from hwrlib.recognizer import LANGUAGE_SUFFIX, Recognizer
+from hwrlib.models.locate import find_checkpoint
+from hwrlib.models.recognizer import LANGUAGE_SUFFIX, Recognizer
+from hwrlib.reader import frames_of
+from hwrlib.sets.corrections import apply_decisions
+from hwrlib.sets.dataset import LineDataset
+from hwrlib.sets.labels import decode, parse_labels
 
 HELD_OUT = 1000  # validation lines that are used at most
 BATCH = 64  # lines that go through the network together
@@ -184,8 +193,56 @@ def _frames(recognizer: Recognizer, dataset: LineDataset, chosen: np.ndarray) ->
     order = chosen[np.argsort(dataset.widths[chosen], kind="stable")]
     for first in range(0, len(order), BATCH):
         lines = order[first : first + BATCH].tolist()
-        images, image_widths = pad([dataset[line].ink for line in lines])
-        log_probs = recognizer.model.infer(images, image_widths)  # (T, N, C)
-        for n, (line, length) in enumerate(zip(lines, (image_widths // recognizer.model.stride).tolist())):
+        log_probs, lengths = frames_of(recognizer.model, *pad([dataset[line].ink for line in lines]))  # (T, N, C), (N,)
+        for n, (line, length) in enumerate(zip(lines, lengths.tolist())):
             frames[line] = log_probs[:length, n].copy()
     return [frames[line] for line in chosen.tolist()]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(stream=sys.stdout, format="%(message)s")
+    logger.setLevel(logging.INFO)
+    try:
+        checkpoint = find_checkpoint(options.checkpoint)
+        texts = read_texts(options.text) if options.text else ()
+        normalisation = Recognizer.from_checkpoint(checkpoint, decoder=None).normalisation
+        labels = LineDataset(options.data, "train", normalisation).texts
+        validation = LineDataset(options.data, "validation", normalisation)
+        if options.corrections:
+            apply_decisions(validation, options.corrections)
+        decoder = leave_language(checkpoint, labels, validation, order=options.order, more=texts).decoder
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    file = checkpoint.with_suffix(LANGUAGE_SUFFIX)
+    print(
+        f"{file}: {file.stat().st_size / 1e6:.1f} MB; weight {decoder.weight}, bonus {decoder.bonus}, "
+        f"temperature {decoder.of_texts.temperature}; {len(labels):,} labels, {len(texts):,} further texts"
+        f"{' with frequencies' if isinstance(texts, Mapping) else ''}"
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m hwrlib.runs.language", description="Fit a language to a trained model and save it beside the model."
+    )
+    parser.add_argument("checkpoint", help="shipped weights by name, a checkpoint file, or a run's folder")
+    parser.add_argument("--data", required=True, help="the data set that the model was trained on")
+    parser.add_argument("--text", help="further texts: one per line, or a CSV file with the columns text and frequency")
+    parser.add_argument(
+        "--order",
+        type=int,
+        choices=range(1, MAX_ORDER + 1),
+        default=ORDER,
+        metavar="N",
+        help="of the n-grams (default: %(default)s)",
+    )
+    parser.add_argument("--corrections", help="decisions on labels of the validation split (notebook 05)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

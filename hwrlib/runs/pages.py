@@ -1,6 +1,7 @@
 """Training the network that finds lines, on pages with ALTO or PAGE documents.
 
-python -m hwrlib.pages.training FOLDER --out runs/pages.pth --steps 4000
+python -m hwrlib.runs.pages FOLDER --out runs/pages.pth --steps 4000
+python -m hwrlib.runs.pages FOLDER --out runs/pages.pth --steps 4000 --onnx pages.onnx    # and export it
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from hwrlib.checkpoint import load_safely, save_atomically
 from hwrlib.model import has_fast_bf16
+from hwrlib.models.checkpoint import load_safely, save_atomically
 from hwrlib.pages.documents import find_documents, load_page
 from hwrlib.pages.examples import Example, crop
+from hwrlib.pages.export import to_onnx
 from hwrlib.pages.network import LineNetwork, loss
 from hwrlib.pages.page import Page
+from hwrlib.runs.optim import ema_update
 from hwrlib.synthetic.pages import render_page
 
 BATCH = 8  # pieces of pages per step
@@ -41,16 +44,11 @@ def pieces_of(
         yield step, ink[:, None].float() / 255, target, known
 
 
-def _averaged(average: torch.Tensor, value: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
-    """The moving average of the weights, over few steps at the beginning."""
-    return average + (1 - min(DECAY, (1 + int(count)) / (10 + int(count)))) * (value - average)
-
-
 def averaged_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """The averaged weights of a training's state.
 
     Raises:
-        FileNotFoundError, ValueError: as `hwrlib.checkpoint.load_safely`.
+        FileNotFoundError, ValueError: as `hwrlib.models.checkpoint.load_safely`.
     """
     weights = load_safely(path)["average"]
     return {name.removeprefix("module."): value for name, value in weights.items() if name.startswith("module.")}
@@ -62,21 +60,21 @@ def train(
     *,
     steps: int,
     batch: int = BATCH,
-    rendered: int = RENDERED,
+    rendered: Sequence[Page] = (),
     start: str | Path | None = None,
     rate: float = 2e-3,
     seed: int = 0,
     every: int = 100,
     on_step: Callable[[int, float], None] = lambda step, value: None,
 ) -> LineNetwork:
-    """Train the network on pages; a training that was killed goes on from what it saved last.
+    """Train the network on pages; an interrupted training resumes from what it saved last.
 
     Args:
         pages: with images, baselines and polygons.
         path: file of the training's state.
         steps: in all.
         batch: pieces of pages per step.
-        rendered: registers of rendered handwriting that are learnt beside the pages.
+        rendered: pages of rendered handwriting to learn beside the others.
         start: state of another training, with whose averaged weights this one begins.
         rate: the highest learning rate; it rises over a tenth of the steps and falls to zero.
         seed: of weights and pieces.
@@ -93,27 +91,27 @@ def train(
     if start:
         network.load_state_dict(averaged_weights(start))
     network = network.to(device, memory_format=torch.channels_last)
-    average = AveragedModel(network, avg_fn=_averaged, use_buffers=True)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1, pct_start=0.1)
-    first, parts = 0, {"network": network, "average": average, "optimiser": optimiser, "schedule": schedule}
+    average = AveragedModel(network, multi_avg_fn=ema_update(DECAY), use_buffers=True)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.1)
+    first, parts = 0, {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
     if path.exists():
         state = load_safely(path, device=device)
+        state["optimizer"] = state.get("optimizer") or state["optimiser"]  # as earlier versions called it
         for name, part in parts.items():
             part.load_state_dict(state[name])
         first = state["step"]
-    registers = (render_page(k, columns=1 + k % 3, rows=6 + k % 9, skew=k % 7 - 3) for k in range(100, 100 + rendered))
-    examples = [Example.of(page) for page in [*pages, *registers]]
+    examples = [Example.of(page) for page in [*pages, *rendered]]
     network.train()
     for step, ink, target, known in pieces_of(examples, first, steps, batch, seed):
         ink = ink.to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
             predicted = network(ink)
         value = loss(predicted.float(), target.to(device), known.to(device))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
         average.update_parameters(network)
         if (step + 1) % every == 0 or step + 1 == steps:
@@ -124,9 +122,10 @@ def train(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m hwrlib.pages.training", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m hwrlib.runs.pages", description=__doc__.splitlines()[0])
     parser.add_argument("folder", help="ALTO or PAGE documents with their images")
-    parser.add_argument("--out", required=True, help="file of the training's state; export it with hwrlib.pages.export")
+    parser.add_argument("--out", required=True, help="file of the training's state")
+    parser.add_argument("--onnx", metavar="FILE", help="write the trained network as an ONNX file, too")
     parser.add_argument("--steps", type=int, default=4000, help="default: %(default)s, an hour on one CPU core")
     parser.add_argument("--start", metavar="STATE", help="begin with the weights of another training")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate (default: %(default)s)")
@@ -143,7 +142,11 @@ def main(arguments: list[str] | None = None) -> int:
         documents = find_documents(options.folder)
         documents = [path for k, path in enumerate(documents) if not options.leave_out or k % options.leave_out]
         pages = [load_page(path)[0] for path in documents]
-        train(pages, options.out, steps=options.steps, start=options.start, rate=options.rate, on_step=show)
+        rendered = [render_page(k, columns=1 + k % 3, rows=6 + k % 9, skew=k % 7 - 3) for k in range(100, 100 + RENDERED)]
+        settings = dict(steps=options.steps, start=options.start, rate=options.rate)
+        network = train(pages, options.out, rendered=rendered, on_step=show, **settings)
+        if options.onnx:
+            print(to_onnx(network.cpu().eval(), options.onnx))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import BinaryIO
 
-from hwrlib.labels import has_control
+from hwrlib.common.files import has_control
 
 MB = 1_000_000
 TOTAL_LIMIT = 20_000 * MB  # bytes of a whole archive, unpacked; Kaggle's has about 1,300 MB

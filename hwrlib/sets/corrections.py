@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hwrlib.data import LineDataset
-from hwrlib.labels import as_written, has_control, is_special, parse_labels
+from hwrlib.common.files import has_control
+from hwrlib.metrics import is_special
+from hwrlib.sets.dataset import LineDataset
+from hwrlib.sets.labels import as_written, parse_labels
 
 DECISIONS = ("", "accept", "refuse", "drop")  # on a suspect label: none yet; the reading is right; the label is; neither
 

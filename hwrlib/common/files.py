@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,11 +15,14 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from hwrlib.decode import printable
+
 logger = logging.getLogger("hwrlib")
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".ppm", ".pgm", ".pbm"}
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 ABANDONED = 3600  # seconds after which a partial file that nobody has touched was left by a killed process
 
 
@@ -30,12 +34,12 @@ class Busy(OSError):
     """Another process is writing there."""
 
 
+def has_control(text: str) -> bool:
+    """True if the text holds a control character, such as a line break."""
+    return CONTROL.search(text) is not None
+
+
 # Errors --------------------------------------------------------------------------------------------------------------
-
-
-def printable(name: object) -> str:
-    """A file name for a message or a table: bytes that are not UTF-8, which no file or screen would take, as escapes."""
-    return str(name).encode(errors="backslashreplace").decode()
 
 
 @contextmanager

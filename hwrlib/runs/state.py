@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +15,17 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
+from hwrlib.augment import augment, erase
 from hwrlib.charset import Charset
 from hwrlib.collate import Batch
-from hwrlib.config import TrainConfig
 from hwrlib.metrics import Scores
-from hwrlib.model import CRNN, has_fast_bf16
-from hwrlib.optim import build_optimizers, build_schedulers, ema_update
-from hwrlib.transfer import start_from
+from hwrlib.model import CRNN, resolve_precision
+from hwrlib.models.checkpoint import named_by_stage
+from hwrlib.models.transfer import start_from
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.optim import build_optimizers, build_schedulers, ema_update
+from hwrlib.synthetic.paper import photograph
+from hwrlib.train import finite_mean
 
 MAX_BAD_STEPS = 20  # losses in a row that are not finite before training stops
 
@@ -31,7 +37,6 @@ class Training:
     config: TrainConfig
     charset: Charset
     accelerator: Accelerator
-    precision: str  # "fp32", "bf16" or "fp16"
     model: nn.Module  # as Accelerate wraps it
     averaged: AveragedModel | None  # the moving average of its weights
     optimizers: list[torch.optim.Optimizer]
@@ -55,16 +60,39 @@ class Training:
         """The model to evaluate and save: the moving average of the weights if there is one."""
         return self.averaged.module if self.averaged is not None else self.plain_model
 
-    def autocast(self) -> torch.autocast:
-        """The context in which the model computes."""
-        return autocast(self.accelerator.device, self.precision)
+    @property
+    def shortcut(self) -> float:
+        """Weight of the loss of the shortcut head."""
+        return self.config.shortcut
 
-    def accepts(self, loss: Tensor, batch: Batch) -> bool:
-        """Whether the loss is finite in every process and may move the weights; if not, the batch counts as skipped.
+    def distort(self, images: Tensor, image_widths: Tensor) -> tuple[Tensor, Tensor]:
+        """A batch as the model sees it in training: (N, 1, H, W) uint8 ink -> float ink in 0 ... 1, and the new widths."""
+        images, image_widths = augment(images, image_widths, self.config.augment)
+        return photograph(erase(images, self.config.erase), image_widths, self.config.photo), image_widths
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Surrounds every step: its random state depends on its place alone; gradients of several are accumulated."""
+        place = self.config.seed, self.epoch, self.batch, self.accelerator.process_index
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
+        with self.accelerator.accumulate(self.model):
+            yield
+        self.batch += 1
+
+    def descend(self, loss: Tensor, batch: Batch) -> None:
+        """Compute the gradients and, if enough batches are accumulated, update the weights; a loss that is not finite moves none.
 
         Raises:
             FloatingPointError: twenty batches in a row had such a loss; the message names samples.
         """
+        self.losses.append(float(loss.detach()))
+        if self._accepts(loss, batch):
+            self.accelerator.backward(self.scaler.scale(loss))  # the scaler acts in fp16 only
+            if self.accelerator.sync_gradients:
+                self.update_weights()
+
+    def _accepts(self, loss: Tensor, batch: Batch) -> bool:
+        """Whether the loss is finite in every process and may move the weights; if not, the batch counts as skipped."""
         # A process that skipped its backward pass alone would leave the others waiting for its gradients.
         if not self.accelerator.gather(loss.detach().isfinite().logical_not()).any():
             self.bad_steps = 0
@@ -93,14 +121,14 @@ class Training:
         if self.averaged is not None:
             self.averaged.update_parameters(self.plain_model)
 
-    def end_epoch(self, train_loss: float, loss: float, scores: Scores, *, seconds: float, batches: int) -> None:
+    def end_epoch(self, loss: float, scores: Scores, *, seconds: float, batches: int) -> None:
         """Add the epoch and its validation to the history; `batches` were trained on in `seconds`."""
         lines = batches * self.config.batch_size * self.accelerator.num_processes
         self.history.append(
             {
                 "epoch": self.epoch + 1,
                 "step": len(self.losses),
-                "train_loss": train_loss,
+                "train_loss": finite_mean(self.losses[-self.batch :]),
                 "validation_loss": loss,
                 "validation_cer": scores.cer,
                 "validation_wer": scores.wer,
@@ -152,9 +180,10 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        self.plain_model.load_state_dict(state["model"])
+        model = self.plain_model
+        model.load_state_dict(named_by_stage(state["model"], model.arguments))
         if self.averaged is not None:
-            self.averaged.load_state_dict(state["averaged"])
+            self.averaged.load_state_dict(named_by_stage(state["averaged"], model.arguments))
         for parts, states in ((self.optimizers, state["optimizers"]), (self.schedulers, state["schedulers"])):
             for part, part_state in zip(parts, states):
                 part.load_state_dict(part_state)
@@ -179,17 +208,16 @@ def start(config: TrainConfig, charset: Charset, batches: int, *, lines: tuple[s
     model = build_model(config, len(charset))
     if config.start_from:
         start_from(config.start_from, model, charset)
-    model = model.to(accelerator.device)
+    model, precision = model.to(accelerator.device), resolve_precision(config.precision, accelerator.device)
+    model.precision = precision
     averaged = AveragedModel(model, multi_avg_fn=ema_update(config.ema), use_buffers=True) if config.ema else None
     optimizers = build_optimizers(config, model)
     updates = config.epochs * math.ceil(math.ceil(batches / accelerator.num_processes) / config.accumulation)
-    precision = resolve_precision(config.precision, accelerator.device)
     scaler = torch.amp.GradScaler(accelerator.device.type, enabled=precision == "fp16")
     return Training(
         config,
         charset,
         accelerator,
-        precision,
         accelerator.prepare(model),
         averaged,
         optimizers,
@@ -219,16 +247,3 @@ def build_model(config: TrainConfig, num_classes: int) -> CRNN:
         layers=config.layers,
         dropout=config.dropout,
     )
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """The precision to compute in; "auto" is bf16 (or fp16) if the hardware multiplies it fast, else fp32."""
-    if precision != "auto":
-        return precision
-    return "bf16" if has_fast_bf16(device) else "fp16" if device.type == "cuda" else "fp32"
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which a model computes in a precision."""
-    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
-    return torch.autocast(device.type, dtype, enabled=precision != "fp32")

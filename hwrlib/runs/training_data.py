@@ -1,19 +1,21 @@
 """The lines a run trains on: split, corrected, limited, joined, and without labels that CTC cannot learn."""
 
 import hashlib
+import reprlib
 
 import numpy as np
 import torch
 
 from hwrlib.charset import Charset
-from hwrlib.checkpoint import find_checkpoint, load_model
-from hwrlib.config import TrainConfig
-from hwrlib.corrections import apply_decisions, read_decisions
-from hwrlib.ctc import label_fault
-from hwrlib.data import JoinedLines, LineDataset, check_split
+from hwrlib.common.progress import logger
+from hwrlib.ctc import frames_needed
 from hwrlib.model import CRNN
-from hwrlib.progress import logger
-from hwrlib.state import build_model
+from hwrlib.models.checkpoint import load_model
+from hwrlib.models.locate import find_checkpoint
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.state import build_model
+from hwrlib.sets.corrections import apply_decisions, read_decisions
+from hwrlib.sets.dataset import JoinedLines, LineDataset, check_split
 
 MAX_UNTRAINABLE = 0.05  # fraction of the training labels that may be unusable
 
@@ -102,3 +104,12 @@ def digest(*parts: LineDataset) -> str:
     """What identifies these lines, their ink and their labels, so that a resumed run can tell whether they have changed."""
     content = [(part.names, part.texts, part.ink_digest) for part in parts]
     return hashlib.sha1(repr(content).encode()).hexdigest()
+
+
+def label_fault(text: str, frames: int, charset: Charset) -> str | None:
+    """Why a label cannot be trained on with an image of so many frames; None if it can."""
+    if missing := charset.missing(text):
+        return f"{reprlib.repr(text)} has characters outside the charset: {missing}"
+    if (needed := frames_needed(charset.encode(text))) > frames:
+        return f"{frames} frames < {needed} needed for {reprlib.repr(text)}"
+    return None

@@ -1,7 +1,7 @@
 """`fit`, a whole training run, which notebooks, papermill and the command line share.
 
-    python -m hwrlib.fit -f notebooks/params/names.yaml --run runs/names [--resume]
-    accelerate launch -m hwrlib.fit -f ...            # several GPUs or machines
+    python -m hwrlib.runs.fit -f notebooks/params/names.yaml --run runs/names [--resume]
+    accelerate launch -m hwrlib.runs.fit -f ...            # several GPUs or machines
 
 Everything random about a step (dropout, augmentation) follows from the seed, the epoch and the batch alone, and so does
 the order of an epoch. A training that was killed and resumed takes the same steps as one that was not, and on a CPU it
@@ -13,6 +13,7 @@ import atexit
 import gc
 import logging
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,17 +27,21 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from hwrlib import checkpoint
-from hwrlib.checkpointer import Checkpointer
-from hwrlib.config import TrainConfig
-from hwrlib.data import JoinedLines, LineDataset, eval_loader, train_loader
-from hwrlib.files import locked, with_remedy
-from hwrlib.progress import duration, logger, logging_to
-from hwrlib.state import Training, on_cpu, start
+from hwrlib.collate import Batch, eval_loader, train_loader
+from hwrlib.common.files import locked, with_remedy
+from hwrlib.common.progress import Progress, duration, logger, logging_to
+from hwrlib.models.locate import BEST, RESUME
+from hwrlib.models.recognizer import LANGUAGE_SUFFIX
+from hwrlib.runs.checkpointer import Checkpointer
+from hwrlib.runs.config import TrainConfig
+from hwrlib.runs.language import leave_language, read_texts
+from hwrlib.runs.state import Training, on_cpu, start
+from hwrlib.runs.training_data import check_files, digest, training_data
+from hwrlib.sets.dataset import JoinedLines, LineDataset
 from hwrlib.train import Evaluation, evaluate, train_one_epoch
-from hwrlib.training_data import check_files, digest, training_data
 
 ALL_BLANK = (
     "epoch %d: every validation line is read as empty. CTC trainings start on this plateau and leave it within a few "
@@ -115,18 +120,25 @@ def _run_epochs(
     on_epoch: Callable[[pd.DataFrame], None],
     on_step: Callable[[Training], None],
 ) -> None:
-    def after_step() -> None:
-        checkpointer.after_step()
-        on_step(training)
+    accelerator, config = training.accelerator, training.config
+    sampler, prepared = loader.batch_sampler, accelerator.prepare(loader)
 
-    sampler, prepared = loader.batch_sampler, training.accelerator.prepare(loader)
-    while training.epoch < training.config.epochs and not training.is_stalled():
-        started, done = time.perf_counter(), training.batch
-        sampler.start_at(training.epoch, start=done * training.accelerator.num_processes)
-        train_loss = train_one_epoch(training, prepared, after_step=after_step)
+    def after_step(batch: Batch) -> None:
+        if accelerator.is_main_process:
+            progress.step(training.batch, len(batch.texts), training.losses[-1])
+        if accelerator.sync_gradients:  # the weights could have been updated
+            checkpointer.after_step()
+            on_step(training)
+
+    while training.epoch < config.epochs and not training.is_stalled():
+        started, done, title = time.perf_counter(), training.batch, f"epoch {training.epoch + 1}/{config.epochs}"
+        sampler.start_at(training.epoch, start=done * accelerator.num_processes)
+        progress = Progress(title, len(prepared), done=done)
+        bar = tqdm(prepared, desc=title, leave=False, disable=True if os.environ.get("TQDM_DISABLE") else None)
+        train_one_epoch(training, bar, after_step=after_step)
         seconds, batches = time.perf_counter() - started, training.batch - done
-        validation = evaluate(training.best_model, validation_loader, training.charset, precision=training.precision)
-        training.end_epoch(train_loss, validation.loss, validation.scores, seconds=seconds, batches=batches)
+        validation = evaluate(training.best_model, validation_loader, training.charset)
+        training.end_epoch(validation.loss, validation.scores, seconds=seconds, batches=batches)
         checkpointer.after_epoch()
         report_epoch(training, validation)
         on_epoch(pd.DataFrame(training.history))
@@ -167,8 +179,6 @@ def _leave_group() -> None:
 
 def _texts_for_language(config: TrainConfig) -> Sequence[str] | Mapping[str, float]:
     """The texts of `language_text`, read before the training starts, so that a bad file does not end it hours later."""
-    from hwrlib.language.fitting import read_texts  # a drawer: imported where it is used
-
     return read_texts(config.language_text) if config.language_text else ()
 
 
@@ -180,16 +190,13 @@ def _leave_language(
     more: Sequence[str] | Mapping[str, float],
 ) -> None:
     """Save the language model of a finished training beside its best model; without one, no earlier one is left there."""
-    from hwrlib.language.fitting import leave_language
-    from hwrlib.recognizer import LANGUAGE_SUFFIX
-
     if not config.language_order:
-        return (folder / checkpoint.BEST).with_suffix(LANGUAGE_SUFFIX).unlink(missing_ok=True)
+        return (folder / BEST).with_suffix(LANGUAGE_SUFFIX).unlink(missing_ok=True)
     labels = [text for part in lines.datasets for text in part.texts]
     try:
-        leave_language(folder / checkpoint.BEST, labels, validation_set, order=config.language_order, more=more)
+        leave_language(folder / BEST, labels, validation_set, order=config.language_order, more=more)
     except (ValueError, OSError) as error:  # the model is there, and worth more
-        logger.warning("no language model was left: %s; fit it with: python -m hwrlib.language %s", error, folder)
+        logger.warning("no language model was left: %s; fit it with: python -m hwrlib.runs.language %s", error, folder)
 
 
 def new_run_folder(runs_dir: str | Path = "runs") -> Path:
@@ -212,7 +219,7 @@ def _opened_folder(run_dir: str | Path | None, resume: bool) -> Iterator[Path]:
         if is_main:
             folder = folder or new_run_folder()
             lock.enter_context(locked(folder, wait=False))
-            if not resume and (folder / checkpoint.RESUME).exists():
+            if not resume and (folder / RESUME).exists():
                 raise FileExistsError(
                     f"{folder}: a training was started here already; set resume to continue it, or choose another folder"
                 )
@@ -222,8 +229,8 @@ def _opened_folder(run_dir: str | Path | None, resume: bool) -> Iterator[Path]:
 
 
 def main() -> None:
-    """Run the command line: `python -m hwrlib.fit -f FILE.yaml [--run FOLDER] [--resume]`."""
-    parser = argparse.ArgumentParser(prog="python -m hwrlib.fit", description="Train a recogniser outside a notebook.")
+    """Run the command line: `python -m hwrlib.runs.fit -f FILE.yaml [--run FOLDER] [--resume]`."""
+    parser = argparse.ArgumentParser(prog="python -m hwrlib.runs.fit", description="Train a recogniser outside a notebook.")
     parser.add_argument("-f", "--file", required=True, help="recipe, a YAML file of knobs (see notebooks/params/)")
     parser.add_argument("--run", help="the run's folder; by default a new one in runs/")
     parser.add_argument("--resume", action="store_true", help="continue the training that was started in --run")

@@ -1,6 +1,6 @@
 """Write a trained model as an ONNX file, which `hwrlib.onnx.runtime` or any other ONNX runtime reads without torch.
 
-`python -m hwrlib.onnx CHECKPOINT FILE.onnx` is the command. The file is a checkpoint, too (`hwrlib.onnx.checkpoint`): it
+`python -m hwrlib.models.export CHECKPOINT FILE.onnx` is the command. The file is a checkpoint, too (`hwrlib.onnx.checkpoint`): it
 holds the charset, the normalisation, and all weights under their names in the model, as 16-bit floats or, with `--bits 8`,
 in half of that. With `--bits 7` the file is as large, but takes less room in archives and repositories. What can be
 computed from weights alone (32-bit floats, batch normalisation as part of the convolutions, LSTM gates in ONNX's order),
@@ -16,14 +16,15 @@ import onnx
 from onnx import TensorProto, helper
 from torch import nn
 
-from hwrlib import checkpoint
 from hwrlib.charset import Charset
-from hwrlib.files import atomic_write
+from hwrlib.common.files import atomic_write
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN, FULL_INK, BiLSTM, ColumnMax, ResidualBlock
+from hwrlib.models.checkpoint import load_model
+from hwrlib.models.locate import find_checkpoint
+from hwrlib.models.recognizer import LANGUAGE_SUFFIX
 from hwrlib.onnx.graph import IR_VERSION, OPSET, Graph, geometry
 from hwrlib.onnx.runtime import FORMAT
-from hwrlib.recognizer import LANGUAGE_SUFFIX
 
 BITS = (*range(2, 9), 16)  # in which matrices can be stored
 LSTM_GATES = (0, 3, 1, 2)  # torch stacks the gates as input, forget, cell, output; ONNX as input, output, forget, cell
@@ -39,7 +40,7 @@ def to_onnx(
     metrics: dict | None = None,
     bits: int = 16,
 ) -> Path:
-    """Write a model for `hwrlib.onnx.runtime.OnnxModel` and `hwrlib.checkpoint.load_model`.
+    """Write a model for `hwrlib.onnx.runtime.OnnxModel` and `hwrlib.models.load_model`.
 
     Args:
         model: the graph reads as it does in evaluation mode; the shortcut head, which only training uses, is stored beside.
@@ -119,11 +120,13 @@ def _crnn(graph: ModelGraph, model: CRNN) -> None:
     graph.nodes[-1].output[0] = "log_probs"
 
 
-def _cnn(graph: ModelGraph, layers: nn.Sequential, x: str) -> str:
+def _cnn(graph: ModelGraph, layers: nn.Sequential, x: str, prefix: str = "cnn") -> str:
     """(N, 1, H, W) -> (N, F, T)."""
-    for number, layer in enumerate(layers):
-        name = f"cnn.{number}"
-        if isinstance(layer, nn.Conv2d):
+    for part, layer in layers.named_children():
+        name = f"{prefix}.{part}"
+        if isinstance(layer, nn.Sequential):
+            x = _cnn(graph, layer, x, name)
+        elif isinstance(layer, nn.Conv2d):
             x = _convolution(graph, x, layer, name)
         elif isinstance(layer, nn.BatchNorm2d):
             x = _batch_norm(graph, x, layer, name)
@@ -139,7 +142,7 @@ def _cnn(graph: ModelGraph, layers: nn.Sequential, x: str) -> str:
             x = graph.add("Reshape", graph.add("Transpose", x, perm=[0, 3, 1, 2]), graph.constant(np.int64([0, 0, -1])))
             x = graph.add("Transpose", x, perm=[0, 2, 1])
         else:
-            raise TypeError(f"no rule to export a {type(layer).__name__}; add one to hwrlib.onnx.export")
+            raise TypeError(f"no rule to export a {type(layer).__name__}; add one to hwrlib.models.export")
     return x
 
 
@@ -194,7 +197,7 @@ def _lstm(graph: ModelGraph, hidden: int, name: str, frames: str) -> str:
 
 
 def main() -> None:
-    """`python -m hwrlib.onnx CHECKPOINT FILE.onnx`."""
+    """`python -m hwrlib.models.export CHECKPOINT FILE.onnx`."""
     parser = argparse.ArgumentParser(prog="python -m hwrlib.onnx", description="Write a trained model as an ONNX file.")
     parser.add_argument("checkpoint", help="shipped weights by name, a checkpoint file, or a run's folder")
     parser.add_argument("file", help="the file to write; its name ends in .onnx")
@@ -212,8 +215,8 @@ def main() -> None:
 def _export(source: str, file: Path, bits: int) -> Path:
     if file.suffix.lower() != ".onnx":
         raise ValueError(f"{file}: the name must end in .onnx, by which Recognizer.from_checkpoint recognises such files")
-    found = checkpoint.find_checkpoint(source)
-    model, charset, normalisation, record = checkpoint.load_model(found)
+    found = find_checkpoint(source)
+    model, charset, normalisation, record = load_model(found)
     to_onnx(model, charset, normalisation, file, bits=bits, **record)
     language, copied = found.with_suffix(LANGUAGE_SUFFIX), file.with_suffix(LANGUAGE_SUFFIX)
     if not language.is_file():

@@ -1,0 +1,1 @@
+"""Files, archives and progress: what every other folder uses."""

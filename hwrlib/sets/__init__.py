@@ -1,0 +1,1 @@
+"""Labelled lines on disk: tables of labels, data sets, the cache of normalised ink, corrections."""
