@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hwrlib.model import has_fast_bf16
+from hwrlib.models.precision import has_fast_bf16
 
 
 def alternate(ways: dict[str, Callable[[], Any]], repeats: int = 5) -> dict[str, float]:

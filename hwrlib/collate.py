@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import cycle, islice
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -66,17 +66,8 @@ def ctc_collate(samples: Sequence[Sample], *, charset: Charset) -> Batch:
     for row, classes in zip(targets, encoded):
         row[: len(classes)] = torch.tensor(classes)
     target_lengths = torch.tensor([len(classes) for classes in encoded])  # (N,)
-    return Batch(
-        torch.from_numpy(images),
-        torch.from_numpy(image_widths),
-        targets,
-        target_lengths,
-        tuple(sample.text for sample in samples),
-        tuple(sample.name for sample in samples),
-    )
-
-
-# Loaders -------------------------------------------------------------------------------------------------------------
+    texts, names = zip(*((sample.text, sample.name) for sample in samples))
+    return Batch(torch.from_numpy(images), torch.from_numpy(image_widths), targets, target_lengths, texts, names)
 
 
 class BucketSampler(Sampler[list[int]]):
@@ -89,18 +80,12 @@ class BucketSampler(Sampler[list[int]]):
         widths: (len,) px of every line.
         batch_size: lines per batch; the last one may be smaller.
         seed: of the order.
-        processes: that take the batches by turns; the first ones come again at the end, so that all have equally many.
+        processes: number of processes that take turns; the first batches are repeated so that each gets as many.
         shares: (len,) how often each line is drawn in an epoch, on average once; None: each once.
     """
 
     def __init__(
-        self,
-        widths: np.ndarray,
-        batch_size: int,
-        *,
-        seed: int = 0,
-        processes: int = 1,
-        shares: np.ndarray | None = None,
+        self, widths: np.ndarray, batch_size: int, *, seed: int = 0, processes: int = 1, shares: np.ndarray | None = None
     ):
         # Not named `batch_size`: Accelerate would complete the batches by itself, and otherwise in a resumed epoch.
         self.widths, self.lines_per_batch, self.seed = np.asarray(widths), batch_size, seed
@@ -129,26 +114,19 @@ class BucketSampler(Sampler[list[int]]):
         yield from batches[self.start :]
 
     def _drawn(self, random: np.random.Generator) -> np.ndarray:
-        """(len,) the lines of an epoch: one with a share of 1.4 occurs once or twice, one with 0.3 once or not at all."""
+        """(len,) the lines of an epoch: one with a share of 1.4 occurs once or twice, one with 0.3 once or not at all.
+
+        Systematic resampling: the lines lie side by side, each as long as its share, and marks at a distance of 1 pick them.
+        """
         if self.shares is None:
             return np.arange(len(self.widths))
         ends = np.cumsum(self.shares) * (len(self.shares) / self.shares.sum())
         return np.searchsorted(ends, np.arange(len(ends)) + random.random()).clip(max=len(ends) - 1)
 
 
-def train_loader(
-    dataset: Lines,
-    charset: Charset,
-    *,
-    batch_size: int,
-    seed: int = 0,
-    workers: int = 0,
-    processes: int = 1,
-    shares: np.ndarray | None = None,
-) -> DataLoader:
-    """Shuffled batches of lines of similar width; `loader.batch_sampler.start_at` chooses the order."""
-    sampler = BucketSampler(dataset.widths, batch_size, seed=seed, processes=processes, shares=shares)
-    return _loader(dataset, charset, sampler, workers)
+def train_loader(dataset: Lines, charset: Charset, *, batch_size: int, workers: int = 0, **order: Any) -> DataLoader:
+    """Shuffled batches of lines of similar width; `order` is `BucketSampler`'s `seed`, `processes` and `shares`."""
+    return _loader(dataset, charset, BucketSampler(dataset.widths, batch_size, **order), workers)
 
 
 def eval_loader(dataset: Lines, charset: Charset, *, batch_size: int = 64, workers: int = 0) -> DataLoader:

@@ -26,9 +26,6 @@ RESCALE_EVERY = 4  # frames; probabilities need many more to underflow
 TINY = np.finfo(float).tiny  # added to a sum before dividing by it
 
 
-# The loss ----------------------------------------------------------------------------------------------------------
-
-
 def frames_needed(classes: Sequence[int]) -> int:
     """Frames that CTC needs to write these classes: one for each, and a blank between two equal ones."""
     return len(classes) + sum(a == b for a, b in zip(classes, classes[1:]))
@@ -62,9 +59,6 @@ def ctc_loss(log_probs: Tensor, batch: Batch, input_lengths: Tensor) -> Tensor:
         )
     losses = F.ctc_loss(log_probs, batch.targets, input_lengths, batch.target_lengths, blank=BLANK, reduction="none")
     return losses / batch.target_lengths.clamp(min=1)
-
-
-# From frames to text -------------------------------------------------------------------------------------------------
 
 
 class Symbol(NamedTuple):
@@ -164,7 +158,8 @@ def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray, tex
     lines_ending_at: dict[int, list[int]] = {}
     for line, length in enumerate(input_lengths.tolist()):
         lines_ending_at.setdefault(length - 1, []).append(line)
-    padded = np.zeros((len(texts), states.shape[1] + 2))  # two empty columns on the left, to step from
+    # Three views of one array: P(in this state), and the same one and two states before, which is 0 left of the first.
+    padded = np.zeros((len(texts), states.shape[1] + 2))
     forward, one_before, two_before = padded[:, 2:], padded[:, 1:-1], padded[:, :-2]
     forward[:, 0] = 1.0  # before the first frame, in the first blank
     scales, final = np.ones((len(emitted), len(texts), 1)), np.where(ends == 0, 1.0, 0.0)

@@ -1,4 +1,4 @@
-"""Any image as grey levels, whatever it is given as and however its file is made."""
+"""Any image as grey levels: a file, its bytes, a PIL image, an array or a tensor; 1 to 32 bits, any EXIF orientation."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     ImageLike = str | os.PathLike | bytes | IO[bytes] | Image.Image | np.ndarray | Tensor
 
 MAX_PIXELS = 50_000_000  # a larger image is rejected: no line of writing needs it, but a decompression bomb does
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")  # none that runs another program, as EPS does
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")  # not EPS, whose decoder runs another program
 HOT = 4  # times the level that 99.9 % of the pixels do not exceed: pixels above are faults of the sensor
 OVERSHOOT = 1.5  # floats up to here are fractions of white, which rounding and interpolation let exceed 1 a little
 LIGHT = 192  # grey level; if all that is not transparent is lighter, it is white ink and not paper
-UPRIGHT = {  # EXIF orientation -> what turns the image as it was held
+UPRIGHT = {  # EXIF orientation -> the operation that turns the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -121,9 +121,10 @@ def _lacks_resources(error: Exception) -> bool:
     if not isinstance(error, MemoryError) and number != errno.ENOMEM:
         return False
     try:
-        return np.empty(4 * MAX_PIXELS, np.uint8) is None
+        np.empty(4 * MAX_PIXELS, np.uint8)  # as the largest image needs
     except MemoryError:
         return True
+    return False
 
 
 def _scaled(levels: np.ndarray) -> np.ndarray:
@@ -181,10 +182,7 @@ def _pil_to_grey(image: Image.Image) -> np.ndarray:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image as its EXIF orientation says it is to be seen.
-
-    Pillow's own `exif_transpose` also writes the other tags anew, and fails if one of them is damaged.
-    """
+    """The image turned as its EXIF orientation says; Pillow's `exif_transpose` fails on other, damaged tags."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # damaged EXIF data do not make the picture unreadable

@@ -1,4 +1,4 @@
-"""Images on their way to the model, the same in training and in reading: `normalise` each one, `pad` a batch."""
+"""Images on their way to the model, the same in training and in reading: `normalise` each, `pad` a batch."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from hwrlib.decode import ImageLike
 
 MAX_HEIGHT, MAX_WIDTH = 1_000, 100_000  # px of a normalised line: more would be an error, or an attack
-UNEVEN = 0.85  # of the lightest paper; if some of the paper is darker, light and shadow are taken out
-LIT_SIZE = 64  # px, least side of the image on which the light is looked at
+UNEVEN = 0.85  # of the lightest paper; if some of the paper is darker, light and shadow are removed
+LIT_SIZE = 64  # px, least side of the image on which the light is estimated
 MIN_CONTRAST = 24  # grey levels between paper and ink; less is treated as an empty image
 INK_LEVEL = 96  # of 255; a row or column without a pixel of this much ink is margin
 MARGIN = 3  # px of paper left around the ink before scaling
 WIDTH_STEP = 32  # px; batches come in few different widths, which convolution libraries reward
-VALLEY = 0.5  # of the darkest row; so much lighter rows between two dark ones part two lines of writing
+VALLEY = 0.5  # of the darkest row; a dip this deep separates two lines of writing
 MIN_ROW = 4  # of 255, mean ink of a row; less is dirt
 MIN_PIECES = 3  # pieces cut off by an edge before they are treated as a neighbouring line
 
@@ -100,20 +100,22 @@ def normalise(image: ImageLike, normalisation: Normalisation) -> Normalised:
 def _ink(grey: np.ndarray) -> np.ndarray:
     """0 for paper to 255 for the darkest strokes; white writing on black is inverted first."""
     histogram = np.bincount(grey.ravel()[:: max(grey.size // 50_000, 1)], minlength=256)
-    cumulative = np.cumsum(histogram) / histogram.sum()
-    paper = int(np.searchsorted(cumulative, 0.5))
-    if paper < 128 and cumulative[255] - cumulative[min(paper + MIN_CONTRAST, 255)] > 0 and _is_light_on_dark(grey):
-        grey, cumulative, paper = 255 - grey, 1 - np.r_[0, cumulative[:-1]][::-1], 255 - paper
-    if (lit := _evenly_lit(grey)) is not grey:
-        grey, paper = lit, 255
-        cumulative = np.cumsum(np.bincount(grey.ravel(), minlength=256)) / grey.size
-    darkest = int(np.searchsorted(cumulative, 0.005))
-    contrast = max(paper - darkest, 0)
-    if contrast < MIN_CONTRAST:
+    paper = _level(histogram, 0.5)
+    if paper < 128 and histogram[paper + MIN_CONTRAST + 1 :].any() and _is_light_on_dark(grey):
+        grey, histogram, paper = 255 - grey, histogram[::-1], 255 - paper
+    if (even := _evenly_lit(grey)) is not None:
+        grey, histogram, paper = even, np.bincount(even.ravel(), minlength=256), 255
+    darkest = _level(histogram, 0.005)
+    if paper - darkest < MIN_CONTRAST:
         darkest = min(int(grey.min()), paper)  # a few faint strokes may remain
-        contrast = max(paper - darkest, MIN_CONTRAST)
+    contrast = max(paper - darkest, MIN_CONTRAST)
     ink_of_grey = np.clip((paper - np.arange(256)) * (255 / contrast), 0, 255).astype(np.uint8)
     return cv2.LUT(grey, ink_of_grey)
+
+
+def _level(histogram: np.ndarray, fraction: float) -> int:
+    """The grey level that this fraction of the pixels do not exceed."""
+    return int(np.searchsorted(np.cumsum(histogram) / histogram.sum(), fraction))
 
 
 def _is_light_on_dark(grey: np.ndarray) -> bool:
@@ -124,22 +126,22 @@ def _is_light_on_dark(grey: np.ndarray) -> bool:
 
 
 def _small(grey: np.ndarray) -> tuple[np.ndarray, int]:
-    """The image at a size at which the light is looked at, and the px there that every stroke is thinner than."""
+    """The image at the size at which the light is estimated, and a width in px there that no stroke has."""
     height, width = grey.shape
     step = max(min(height, width) // LIT_SIZE, 1)
     small = cv2.resize(grey, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA)
     return small, max(min(small.shape) // 3, 9) | 1
 
 
-def _evenly_lit(grey: np.ndarray) -> np.ndarray:
-    """Dark ink on white paper, without the shadows and the slope of light of a photo; an evenly lit image stays as it is."""
+def _evenly_lit(grey: np.ndarray) -> np.ndarray | None:
+    """Dark ink on white paper, without the shadows and the uneven light of a photo; None if the light is even already."""
     height, width = grey.shape
     small, size = _small(grey)
     paper = cv2.morphologyEx(small, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
     paper = cv2.GaussianBlur(paper, (0, 0), size / 4)
     darkest, lightest = np.percentile(paper, (2, 98))
     if darkest > UNEVEN * lightest:
-        return grey
+        return None
     paper = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR)
     return cv2.divide(grey, np.maximum(paper, 1), scale=255)
 
@@ -156,7 +158,7 @@ def erase_neighbours(ink: np.ndarray) -> np.ndarray:
         (H, W) uint8, a new array.
     """
     ink = ink.copy()
-    for rows in (ink, ink[::-1]):  # from the top, from the bottom
+    for rows in (ink, ink[::-1]):  # views of `ink`, rows counted from the top and from the bottom
         outer = (rows[: len(rows) // 4 + 1] >= INK_LEVEL).astype(np.uint8)
         if int(outer[0, 0]) + np.count_nonzero(outer[0, 1:] > outer[0, :-1]) < MIN_PIECES:
             continue
@@ -175,13 +177,10 @@ def erase_neighbours(ink: np.ndarray) -> np.ndarray:
 
 
 def holds_two_lines(ink: np.ndarray) -> bool:
-    """True if the ink of an image lies in two rows with paper between them: a crop of two lines of writing, it seems.
+    """True if normalised ink (H, W) lies in two rows with paper between them, as in a crop of two lines of writing.
 
-    Looked at in pieces about as wide as the line is high, because lines slope. Of 849 single lines of the French validation
-    split 4 are taken for two; of 751 crops of two lines, 650.
-
-    Args:
-        ink: (H, W) uint8, normalised.
+    Judged in pieces about as wide as the line is high, because lines slope. Of 849 single lines of the French validation
+    split, 4 are taken for two; of 751 crops of two lines, 650 are.
     """
     height, width = ink.shape
     valleys = []

@@ -6,6 +6,7 @@ cell, EMPTY, UNREADABLE ...) are not transcriptions; `score` skips them and coun
 """
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -77,14 +78,8 @@ def score(references: Sequence[str], hypotheses: Sequence[str]) -> Scores:
     if not pairs:
         raise ValueError(f"all {len(references)} labels are special (empty, UNREADABLE ...): nothing to score")
     kept, read = zip(*pairs)
-    return Scores(
-        cer(kept, read),
-        wer(kept, read),
-        exact_match(kept, read),
-        len(pairs),
-        sum(map(len, kept)),
-        len(references) - len(pairs),
-    )
+    special = len(references) - len(pairs)
+    return Scores(cer(kept, read), wer(kept, read), exact_match(kept, read), len(pairs), sum(map(len, kept)), special)
 
 
 def confidence_interval(
@@ -121,14 +116,7 @@ def align(reference: str, hypothesis: str) -> list[Edit]:
     steps = []
     for kind, i, i_end, j, j_end in Levenshtein.opcodes(reference, hypothesis):
         kind = "substitute" if kind == "replace" else kind
-        for k in range(max(i_end - i, j_end - j)):
-            steps.append(
-                Edit(
-                    kind,
-                    reference[i + k : i + k + 1] if i + k < i_end else "",
-                    hypothesis[j + k : j + k + 1] if j + k < j_end else "",
-                )
-            )
+        steps += [Edit(kind, *pair) for pair in zip_longest(reference[i:i_end], hypothesis[j:j_end], fillvalue="")]
     return steps
 
 

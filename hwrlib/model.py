@@ -20,15 +20,9 @@ from torch import Tensor, nn
 from hwrlib.charset import BLANK
 
 FULL_INK = 255.0  # the value of ink in uint8 images
-LIMITS = {  # least and largest value of each size; beyond it, nobody trains
-    "width": (
-        8,
-        4096,
-    ),  # with fewer channels, torch 2.14 may write beyond its memory (a strided 1 x 1 convolution's gradient)
-    "depth": (1, 32),
-    "hidden": (1, 65_536),
-    "layers": (1, 32),
-}
+# Least and largest value of each size. With fewer than 8 channels, the gradient of a strided 1 x 1 convolution on a CPU may
+# be written beyond its memory (torch 2.14).
+LIMITS = {"width": (8, 4096), "depth": (1, 32), "hidden": (1, 65_536), "layers": (1, 32)}
 
 
 class Output(NamedTuple):
@@ -76,7 +70,8 @@ class CRNN(nn.Module):
             images: (N, 1, H, W) ink: uint8 in 0 ... 255 or float in 0 ... 1, 0 is paper; W a multiple of the stride.
             image_widths: (N,) px of each image that are not padding.
         """
-        with autocast(images.device, self.precision):
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        with torch.autocast(images.device.type, dtype, enabled=self.precision != "fp32"):
             if images.dtype == torch.uint8:
                 images = images.float() / FULL_INK
             columns = self.cnn(images.contiguous(memory_format=torch.channels_last))  # (N, F, T)
@@ -94,9 +89,6 @@ class CRNN(nn.Module):
         device = self.classifier.weight.device
         output = self(torch.from_numpy(images).to(device), torch.from_numpy(image_widths).to(device))
         return output.log_probs.cpu().numpy()
-
-
-# Architectures: functions that build the parts of a CRNN -------------------------------------------------------------
 
 
 class Parts(NamedTuple):
@@ -132,7 +124,7 @@ def residual(
         if type(size) is not int or not low <= size <= high:
             raise ValueError(f"{name} must be an integer from {low} to {high}, not {size!r}")
     stem = [nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-    cnn = named(
+    cnn = in_sequence(
         stem=nn.Sequential(*stem),  # (N, w, H/2, W/2)
         stage1=stage(depth, width, width),  # (N, w, H/2, W/2)
         stage2=stage(depth, width, 2 * width, stride=(2, 2)),  # (N, 2w, H/4, W/4)
@@ -150,11 +142,6 @@ def stage(depth: int, in_channels: int, out_channels: int, *, stride: tuple[int,
     return nn.Sequential(first, *(ResidualBlock(out_channels, out_channels, identity=True) for _ in range(depth - 1)))
 
 
-def named(**layers: nn.Module) -> nn.Sequential:
-    """Layers in sequence, by name: weights are called `cnn.stage2.0.conv1.weight`, whatever stands before them."""
-    return nn.Sequential(OrderedDict(layers))
-
-
 def baseline(num_classes: int) -> Parts:
     """The original design: three conv + ReLU + max-pool blocks, BiLSTM-256 x 2, linear.
 
@@ -165,14 +152,16 @@ def baseline(num_classes: int) -> Parts:
         convolution = nn.Conv2d(channels, out_channels, 3, padding=1)
         stages[f"stage{number}"] = nn.Sequential(convolution, nn.ReLU(inplace=True), nn.MaxPool2d(2))
         channels = out_channels
-    cnn = named(**stages, columns=nn.Flatten(1, 2))  # (N, 256 * H/8, W/8)
+    cnn = in_sequence(**stages, columns=nn.Flatten(1, 2))  # (N, 256 * H/8, W/8)
     return Parts(cnn, 8, BiLSTM(256 * 8, 256, num_layers=2), nn.Linear(512, num_classes), None)
 
 
 ARCHITECTURES: dict[str, Callable[..., Parts]] = {"residual": residual, "baseline": baseline}
 
 
-# Layers ----------------------------------------------------------------------------------------------------------------
+def in_sequence(**layers: nn.Module) -> nn.Sequential:
+    """Layers after each other, by name: their weights are called `cnn.stage2.0.conv1.weight`, for instance."""
+    return nn.Sequential(OrderedDict(layers))
 
 
 class ResidualBlock(nn.Module):
@@ -285,27 +274,3 @@ def init_blank_bias(head: nn.Module) -> nn.Module:
     head.bias.zero_()
     head.bias[BLANK] = math.log(3 * (len(head.bias) - 1))
     return head
-
-
-# Precision -------------------------------------------------------------------------------------------------------------
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """The precision to compute in; "auto" is bf16 (or fp16) if the hardware multiplies it fast, else fp32."""
-    if precision != "auto":
-        return precision
-    return "bf16" if has_fast_bf16(device) else "fp16" if device.type == "cuda" else "fp32"
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which a model computes in a precision."""
-    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
-    return torch.autocast(device.type, dtype, enabled=precision != "fp32")
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether the hardware multiplies bfloat16 fast."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    able = torch.cpu.get_capabilities() if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
-    return any(able.get(name, False) for name in ("amx_bf16", "avx512_bf16"))

@@ -6,7 +6,7 @@ Nothing here imports torch: a model is whatever has `stride` and `infer`, in PyT
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
@@ -73,12 +73,8 @@ class Model(Protocol):
     def infer(self, images: np.ndarray, image_widths: np.ndarray) -> np.ndarray: ...
 
 
-class LineDecoder(Protocol):
-    """What turns frames into texts with a language: `hwrlib.language.Decoder`."""
-
-    def decode(
-        self, log_probs: np.ndarray, input_lengths: np.ndarray, charset: Charset, *, alternatives: int
-    ) -> list[Decoded]: ...
+# log_probs (T, N, C), input_lengths (N,), charset -> what is written in each line
+Decode = Callable[[np.ndarray, np.ndarray, Charset], list[Decoded]]
 
 
 def frames_of(model: Model, images: np.ndarray, image_widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,8 +100,7 @@ def read_lines(
     normalisation: Normalisation,
     images: Iterable[ImageLike],
     *,
-    decoder: LineDecoder | None = None,
-    alternatives: int = 5,
+    decode: Decode = greedy_lines,
     batch_size: int = 64,
 ) -> Iterator[Reading | ValueError]:
     """A reading of each image of a line, in the given order, or the error if the image cannot be read.
@@ -113,16 +108,13 @@ def read_lines(
     Args:
         model, charset, normalisation: of one checkpoint.
         images: whatever `to_grey` accepts; memory does not grow with their number.
-        decoder: of a language; None: the most probable class of every frame.
-        alternatives: other texts in a reading at most.
+        decode: turns frames into texts; by default, the most probable class of every frame.
         batch_size: images that go through the model together.
     Raises:
         ValueError: a wrong argument, or damaged weights.
     """
-    if not (isinstance(batch_size, int) and batch_size >= 1 and isinstance(alternatives, int) and alternatives >= 0):
-        raise ValueError(
-            f"batch_size must be an integer from 1 and alternatives one from 0, not {batch_size!r} and {alternatives!r}"
-        )
+    if not (isinstance(batch_size, int) and batch_size >= 1):
+        raise ValueError(f"batch_size must be an integer from 1, not {batch_size!r}")
     remaining = iter([images] if is_single(images) else images)
     while chunk := list(islice(remaining, CHUNK)):
         # One thread: decoding and scaling are so short here that threads would only wait for each other.
@@ -133,10 +125,7 @@ def read_lines(
         for first in range(0, len(order), batch_size):
             indices = order[first : first + batch_size]
             log_probs, input_lengths = frames_of(model, *pad([lines[i].ink for i in indices]))
-            if decoder is None:
-                decoded = greedy_lines(log_probs, input_lengths, charset)
-            else:
-                decoded = decoder.decode(log_probs, input_lengths, charset, alternatives=alternatives)
+            decoded = decode(log_probs, input_lengths, charset)
             results.update((i, _reading(read, lines[i], charset, model.stride)) for i, read in zip(indices, decoded))
         yield from (results[i] for i in range(len(chunk)))
 
@@ -150,7 +139,8 @@ def _try_normalise(image: ImageLike, normalisation: Normalisation) -> Normalised
 
 def _reading(read: Decoded, line: Normalised, charset: Charset, stride: int) -> Reading:
     characters = tuple(_character(symbol, line, charset, stride) for symbol in read.symbols)
-    words = tuple(_word(characters[slice(*span)], p) for span, p in zip(_spans(characters), read.word_confidences))
+    spans = word_spans("".join(character.text for character in characters))
+    words = tuple(_word(characters[slice(*span)], p) for span, p in zip(spans, read.word_confidences))
     # Forms have print above a name, which is read well.
     is_double = read.confidence < SURE_OF_ONE_LINE and holds_two_lines(line.ink)
     return Reading(read.text, read.confidence, characters, words, read.alternatives, is_double)
@@ -161,10 +151,6 @@ def _character(symbol: Symbol, line: Normalised, charset: Charset, stride: int) 
     # Frames of the padding lie beyond the image; what was read there is put at its edge.
     start, end = (min(line.left + frame * pixels, line.right) for frame in (symbol.first_frame, symbol.last_frame + 1))
     return Character(charset.decode([symbol.index]), start, end, symbol.confidence)
-
-
-def _spans(characters: Sequence[Character]) -> list[tuple[int, int]]:
-    return word_spans("".join(character.text for character in characters))
 
 
 def _word(characters: Sequence[Character], confidence: float) -> Word:

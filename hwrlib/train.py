@@ -45,11 +45,9 @@ class Learner(Protocol):
 
     def distort(self, images: Tensor, image_widths: Tensor) -> tuple[Tensor, Tensor]: ...
 
-    def step(self) -> AbstractContextManager:
-        """Surrounds every step: sets the random state, decides whether gradients are accumulated."""
+    def step(self) -> AbstractContextManager: ...  # surrounds every step: random state, accumulation of gradients
 
-    def descend(self, loss: Tensor, batch: Batch) -> None:
-        """Compute the gradients and, once enough batches are accumulated, update the weights."""
+    def descend(self, loss: Tensor, batch: Batch) -> None: ...  # computes gradients; updates the weights if enough are there
 
 
 def train_step(learner: Learner, batch: Batch) -> Tensor:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from hwrlib import plots
+from hwrlib.common.figures import CORRECT, PAGE, WRONG
 from hwrlib.models import diagnosis
 from hwrlib.reader import Character, Reading
 from hwrlib.synthetic.pages import render_page
@@ -136,12 +137,7 @@ def test_figures_of_many_runs_show_what_is_compared():
 def test_every_figure_is_a_small_sharp_png(lines, history):
     """Each public function returns a figure of at least 110 dpi whose PNG is small."""
     figures = every_figure(lines, history)
-    public = {
-        name
-        for name, value in vars(plots).items()
-        if getattr(value, "__module__", "") == plots.__name__ and not name.startswith("_")
-    }
-    assert set(figures) == public
+    assert set(figures) == {name for name in plots.__all__ if name.islower()}
     for name, figure in figures.items():
         assert isinstance(figure, Figure) and figure.dpi >= 110, name
         assert 1_000 < len(png(figure)) < LARGEST, name
@@ -259,14 +255,14 @@ def test_signs_mark_the_wrong_columns(lines, truth, prediction, written):
     above, right, wrong, signs = (text.get_position()[1] for text in texts)
     assert above < right == wrong < signs
     assert {(text.get_family()[0], text.get_position()[0], text.get_size()) for text in texts} == {("monospace", 0, 10)}
-    assert [text.get_color() for text in texts] == ["black", plots.CORRECT, plots.WRONG, plots.WRONG]
+    assert [text.get_color() for text in texts] == ["black", CORRECT, WRONG, WRONG]
 
 
 def test_long_texts_fit_their_column(lines):
     """A reading of a hundred characters is written smaller, and stays on the page."""
     figure = plots.readings(lines[:2], ["N'OUBLIE " * 12] * 2, ["N'OUBLIE " * 12] * 2)
     figure.canvas.draw()
-    assert all(text.get_window_extent().x1 <= plots.PAGE for text in figure.axes[0].texts)
+    assert all(text.get_window_extent().x1 <= PAGE for text in figure.axes[0].texts)
 
 
 def test_before_and_after_stand_in_one_figure(lines):
@@ -293,7 +289,7 @@ def test_images_of_a_sheet_keep_their_proportions():
     extents = [image.get_extent() for image in axes.images]
     widths = [right - left for left, right, _, _ in extents]
     assert widths[2] / widths[0] == pytest.approx(500 / 60, rel=0.03)
-    assert max(right for _, right, _, _ in extents) <= plots.PAGE
+    assert max(right for _, right, _, _ in extents) <= PAGE
     for (left, right, bottom, top), frame in zip(extents, axes.patches):
         assert frame.get_visible() and frame.get_bbox().extents == pytest.approx((left, top, right, bottom))
 
@@ -303,7 +299,7 @@ def test_ink_is_drawn_dark_on_white_with_fixed_limits():
     faint, full = np.full((40, 100), 0.25), np.full((40, 100), 255, np.uint8)
     drawn = np.asarray(Image.open(io.BytesIO(png(plots.sheet([faint, full], columns=2)))).convert("L"))
     row = drawn[drawn.shape[0] // 2]
-    assert row[100] > 180 and row[plots.PAGE // 2 + 100] < 10 and row[0] == 255
+    assert row[100] > 180 and row[PAGE // 2 + 100] < 10 and row[0] == 255
 
 
 def test_padding_is_hatched_and_ink_is_not():

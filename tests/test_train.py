@@ -22,7 +22,8 @@ from hwrlib.models.checkpoint import load_model, load_safely
 from hwrlib.models.recognizer import Recognizer
 from hwrlib.runs.fit import fit, new_run_folder
 from hwrlib.runs.optim import build_optimizers, ema_update, learning_rate_at
-from hwrlib.runs.state import MAX_BAD_STEPS, Training, build_model, resolve_precision, start
+from hwrlib.runs.state import MAX_BAD_STEPS, Training, build_model, start
+from hwrlib.models.precision import resolve_precision
 from hwrlib.runs.training_data import skip_untrainable
 from hwrlib.sets.dataset import LineDataset
 from hwrlib.train import evaluate, train_one_epoch, train_step
@@ -296,7 +297,7 @@ def test_moving_average():
 def test_precision_names(monkeypatch):
     assert [resolve_precision(name, torch.device("cpu")) for name in ("fp32", "bf16", "fp16")] == ["fp32", "bf16", "fp16"]
     for fast, device, expected in ((True, "cpu", "bf16"), (False, "cpu", "fp32"), (False, "cuda", "fp16")):
-        monkeypatch.setattr("hwrlib.model.has_fast_bf16", lambda device, fast=fast: fast)
+        monkeypatch.setattr("hwrlib.models.precision.has_fast_bf16", lambda device, fast=fast: fast)
         assert resolve_precision("auto", torch.device(device)) == expected
 
 

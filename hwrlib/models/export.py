@@ -1,10 +1,11 @@
 """Write a trained model as an ONNX file, which `hwrlib.onnx.runtime` or any other ONNX runtime reads without torch.
 
-`python -m hwrlib.models.export CHECKPOINT FILE.onnx` is the command. The file is a checkpoint, too
-(`hwrlib.onnx.checkpoint`): it holds the charset, the normalisation, and all weights under their names in the model, as 16-bit floats or, with `--bits 8`,
-in half of that. With `--bits 7` the file is as large, but takes less room in archives and repositories. What can be
-computed from weights alone (32-bit floats, batch normalisation as part of the convolutions, LSTM gates in ONNX's order),
-the runtime computes once, when it loads the file.
+    python -m hwrlib.models.export CHECKPOINT FILE.onnx [--bits 8]
+
+The file is a checkpoint, too (`hwrlib.onnx.checkpoint`): it holds the charset, the normalisation, and all weights under their
+names in the model, as 16-bit floats or, with `--bits 8`, in half of that. With `--bits 7` the file is as large, but takes less
+room in archives and repositories. What can be computed from weights alone (32-bit floats, batch normalisation as part of the
+convolutions, LSTM gates in ONNX's order), the runtime computes once, when it loads the file.
 """
 
 import argparse

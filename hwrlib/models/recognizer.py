@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hwrlib.charset import Charset
+from hwrlib.ctc import greedy_lines
 from hwrlib.decode import is_single
 from hwrlib.images import Normalisation, normalise, pad
 from hwrlib.language import Decoder, Language
@@ -228,8 +230,12 @@ class Recognizer:
 
         Not errors of an image, and raised at once: wrong arguments, damaged weights, and a lack of memory.
         """
-        options = dict(decoder=self._decoder(language), alternatives=alternatives, batch_size=batch_size)
-        yield from read_lines(self.model, self.charset, self.normalisation, images, **options)
+        if not (isinstance(alternatives, int) and alternatives >= 0):
+            raise ValueError(f"alternatives must be an integer from 0, not {alternatives!r}")
+        decoder = self._decoder(language)
+        decode = partial(decoder.decode, alternatives=alternatives) if decoder else greedy_lines
+        model = self.model, self.charset, self.normalisation
+        yield from read_lines(*model, images, decode=decode, batch_size=batch_size)
 
     def log_probs(self, images: Sequence[ImageLike]) -> list[np.ndarray]:
         """The frames of each image: N arrays (T, C) of natural-log probabilities, to look at or to decode otherwise."""
@@ -266,8 +272,8 @@ def _load_with_torch(
         raise ImportError(
             f"{path}: {wanted} needs PyTorch: pip install 'hwrlib[train]'; ONNX files are read without it, on the CPU"
         ) from None
-    from hwrlib.model import resolve_precision
     from hwrlib.models.checkpoint import load_model
+    from hwrlib.models.precision import resolve_precision
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     model, charset, normalisation, about = load_model(path, device=device)

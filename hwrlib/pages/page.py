@@ -51,10 +51,10 @@ class Page:
         return "\n".join(parts)
 
     def plot(self, **options) -> Figure:
-        """The page with the outline, number and text of every line over the ink; see `hwrlib.plots.page`."""
-        from hwrlib import plots  # matplotlib takes a second
+        """The page with the outline, number and text of every line over the ink; see `hwrlib.pages.figures.page`."""
+        from hwrlib.pages import figures  # matplotlib takes a second
 
-        return plots.page(self, **options)
+        return figures.page(self, **options)
 
     def to_alto(self) -> str:
         """The page as an ALTO 4 document."""

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from hwrlib.collate import eval_loader
-from hwrlib.model import resolve_precision
 from hwrlib.models.checkpoint import load_model, save_model
 from hwrlib.models.locate import BEST, find_checkpoint
+from hwrlib.models.precision import resolve_precision
 from hwrlib.models.recognizer import LANGUAGE_SUFFIX
 from hwrlib.models.transfer import start_from
 from hwrlib.runs.config import TrainConfig

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from hwrlib.model import has_fast_bf16
 from hwrlib.models.checkpoint import load_safely, save_atomically
+from hwrlib.models.precision import has_fast_bf16
 from hwrlib.pages.documents import find_documents, load_page
 from hwrlib.pages.examples import Example, crop
 from hwrlib.pages.export import to_onnx

@@ -19,8 +19,9 @@ from hwrlib.augment import augment, erase
 from hwrlib.charset import Charset
 from hwrlib.collate import Batch
 from hwrlib.metrics import Scores
-from hwrlib.model import CRNN, resolve_precision
+from hwrlib.model import CRNN
 from hwrlib.models.checkpoint import named_by_stage
+from hwrlib.models.precision import resolve_precision
 from hwrlib.models.transfer import start_from
 from hwrlib.runs.config import TrainConfig
 from hwrlib.runs.optim import build_optimizers, build_schedulers, ema_update
