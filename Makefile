@@ -6,8 +6,9 @@ DATA   ?=
 PARAMS ?=
 RUN    ?=
 RESUME ?=
+FAST   := layers charset images data model ctc metrics recognizer train config optim labels readme
 
-.PHONY: run test format read sweep soak bench lab kaggle weights language refresh clean help
+.PHONY: run test check format read sweep soak bench lab kaggle weights language refresh clean help
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -20,6 +21,11 @@ test: $(VENV)/ready  ## lint, and all tests of the package and the notebooks
 	$(BIN)/ruff format --check
 	$(BIN)/python -m pytest -q tests
 	TQDM_DISABLE=1 $(BIN)/python -m pytest -q --nbval-lax notebooks
+
+check: $(VENV)/ready  ## for every change: lint, the layers, and the tests of the ten files
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/python -m pytest -q -m "not slow" $(FAST:%=tests/test_%.py)
 
 format: $(VENV)/ready  ## format the code and sort its imports
 	$(BIN)/ruff check --fix

@@ -119,7 +119,7 @@ def _stages(training: Training, loader: DataLoader, steps: int) -> dict[str, flo
             batch = next(batches)
         with timed("augment"):
             images, image_widths = augment(batch.images, batch.image_widths, config.augment)
-        with timed("forward"), training.autocast():
+        with timed("forward"):
             log_probs, input_lengths, shortcut = training.model(images, image_widths)
         with timed("CTC"):
             loss = ctc_loss(log_probs, batch, input_lengths).mean()

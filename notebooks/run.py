@@ -1,8 +1,8 @@
 """The whole course in one command: papermill runs every numbered notebook into one run's folder.
 
 `python notebooks/run.py --data data/kaggle --params notebooks/params/names.yaml` is what `make run` calls. The file of
-parameters may hold knobs of the training (`hwrlib.runs.config.TrainConfig`) and parameters of any notebook. Papermill only warns
-about a parameter that no notebook has; here it is rejected before anything runs, and the known ones are listed.
+parameters may hold knobs of the training (`hwrlib.runs.config.TrainConfig`) and parameters of any notebook. Papermill only
+warns about a parameter that no notebook has; here it is rejected before anything runs, and the known ones are listed.
 """
 
 import argparse

@@ -194,7 +194,9 @@ def rendered(tmp_path_factory):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_weights_read_the_same_in_both_forms(name, rendered, monkeypatch):
-    monkeypatch.setattr("hwrlib.models.precision.has_fast_bf16", lambda device: False)  # rounding would change uncertain letters
+    monkeypatch.setattr(
+        "hwrlib.models.precision.has_fast_bf16", lambda device: False
+    )  # rounding would change uncertain letters
     slow, fast = Recognizer.pretrained(name, device="cpu"), Recognizer.pretrained(name)
     assert fast.charset == slow.charset and fast.metrics == slow.metrics
     texts = [[reading.text for reading in recognizer.read(rendered)] for recognizer in (slow, fast)]

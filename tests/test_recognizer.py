@@ -182,7 +182,7 @@ def test_what_the_checkpoint_tells_about_itself(recognizer, run, tiny):
 
 @pytest.mark.parametrize("size", [0, -1, 1.5])
 def test_a_batch_size_below_one_is_rejected(recognizer, paths, size):
-    with pytest.raises(ValueError, match=f"batch_size must be an integer from 1 .*, not {size} and 5"):
+    with pytest.raises(ValueError, match=f"batch_size must be an integer from 1, not {size}"):
         recognizer.read(paths, batch_size=size)
 
 

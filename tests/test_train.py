@@ -19,11 +19,11 @@ from hwrlib.common.files import Busy
 from hwrlib.common.progress import Progress, duration
 from hwrlib.ctc import ctc_loss
 from hwrlib.models.checkpoint import load_model, load_safely
+from hwrlib.models.precision import resolve_precision
 from hwrlib.models.recognizer import Recognizer
 from hwrlib.runs.fit import fit, new_run_folder
 from hwrlib.runs.optim import build_optimizers, ema_update, learning_rate_at
 from hwrlib.runs.state import MAX_BAD_STEPS, Training, build_model, start
-from hwrlib.models.precision import resolve_precision
 from hwrlib.runs.training_data import skip_untrainable
 from hwrlib.sets.dataset import LineDataset
 from hwrlib.train import evaluate, train_one_epoch, train_step

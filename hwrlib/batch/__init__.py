@@ -3,13 +3,11 @@
 from importlib import import_module
 from typing import Any
 
-from hwrlib.batch.table import read_to_csv
-
-# Imported when they are used: they import torch, which reading a table does not need.
+# Imported when they are used: not all of them need torch, joblib or papermill.
 _LATER = {name: "comparison" for name in ("compare", "compare_lines", "curves", "effects", "frontier")}
 _LATER |= {"read_many": "read", "read_pages": "pages", "run_sweep": "sweep"}
 
-__all__ = ["read_to_csv", *_LATER]
+__all__ = [*_LATER]
 
 
 def __getattr__(name: str) -> Any:

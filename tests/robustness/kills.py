@@ -15,7 +15,7 @@ import torch
 from hwrlib.batch import pages, read, sweep
 from hwrlib.common.files import find_images
 from hwrlib.images import Normalisation
-from hwrlib.models import recognizer as recognizer_module
+from hwrlib.models import table as table_module
 from hwrlib.models.checkpoint import load_safely
 from hwrlib.models.recognizer import Recognizer
 from hwrlib.runs.config import TrainConfig
@@ -52,7 +52,7 @@ def train_job(config: TrainConfig, run_dir: Path) -> None:
 def read_job(checkpoint: Path, folder: Path, table: Path) -> None:
     """Read a folder into a table."""
     torch.set_num_threads(1)
-    recognizer_module.CHUNK = 4  # so that rows are written often
+    table_module.CHUNK = 4  # so that rows are written often
     recognizer = Recognizer.from_checkpoint(checkpoint, device="cpu")
     assert recognizer.read_to_csv(find_images(folder), table, batch_size=4) == []
 
