@@ -2,10 +2,10 @@
 
     python -m hwrlib.models.export CHECKPOINT FILE.onnx [--bits 8]
 
-The file is a checkpoint, too (`hwrlib.onnx.checkpoint`): it holds the charset, the normalisation, and all weights under their
-names in the model, as 16-bit floats or, with `--bits 8`, in half of that. With `--bits 7` the file is as large, but takes less
-room in archives and repositories. What can be computed from weights alone (32-bit floats, batch normalisation as part of the
-convolutions, LSTM gates in ONNX's order), the runtime computes once, when it loads the file.
+The file is a checkpoint, too (`hwrlib.onnx.checkpoint`): it holds the charset, the normalisation, and all weights under
+their names in the model, as 16-bit floats or, with `--bits 8`, in half of that. With `--bits 7` the file is as large, but
+takes less room in archives and repositories. What follows from weights alone (32-bit floats, batch normalisation as part of
+the convolutions, LSTM gates in ONNX's order), the runtime computes once, when it loads the file.
 """
 
 import argparse

@@ -81,7 +81,7 @@ class Training:
         self.batch += 1
 
     def descend(self, loss: Tensor, batch: Batch) -> None:
-        """Compute the gradients and, once enough batches are accumulated, update the weights; skip a loss that is not finite.
+        """Compute gradients, and update the weights once enough batches are accumulated; skip a loss that is not finite.
 
         Raises:
             FloatingPointError: twenty batches in a row had such a loss; the message names samples.
