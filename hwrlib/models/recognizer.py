@@ -16,7 +16,6 @@ from hwrlib.decode import is_single
 from hwrlib.images import Normalisation, normalise, pad
 from hwrlib.language import Decoder, Language
 from hwrlib.models.locate import find_checkpoint, latest_run
-from hwrlib.models.table import read_to_csv
 from hwrlib.pages.page import Line, Page
 from hwrlib.pages.read import read_page
 from hwrlib.reader import Model, Reading, frames_of, read_lines
@@ -215,6 +214,8 @@ class Recognizer:
             ValueError: the table has other columns, or a path is not below the root.
             WriteError: the disk is full or read-only; what was read before is kept.
         """
+        from hwrlib.models.table import read_to_csv  # imports pandas
+
         return read_to_csv(self, paths, table, root=root, **options)
 
     def try_read(
