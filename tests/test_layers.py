@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from hwrlib import ROOT
-
+ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hwrlib"
 CORE = (
     "charset",

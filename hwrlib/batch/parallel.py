@@ -6,8 +6,6 @@ from contextlib import contextmanager
 
 import joblib
 
-from hwrlib.common.extras import require
-
 PATIENCE = 10  # seconds to wait for a scheduler
 
 
@@ -25,15 +23,16 @@ def backend(cluster: str, jobs: int) -> Iterator[None]:
         jobs: processes on this machine.
     Raises:
         ConnectionError: there is no scheduler at that address.
-        MissingExtra: Dask is not installed.
+        ValueError: Dask is not installed.
     """
     if not cluster:
         with joblib.parallel_config(backend="loky", n_jobs=jobs):
             yield
         return
-    require("cluster", "reading or training on a cluster", "distributed")
-    from distributed import Client
-
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError("a cluster needs Dask: pip install 'hwrlib[cluster]'") from None
     try:
         client = Client(cluster, timeout=PATIENCE)
     except (OSError, TimeoutError, ValueError) as error:

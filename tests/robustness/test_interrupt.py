@@ -9,7 +9,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 from test_resume import assert_same_end
 
-from hwrlib import train
+from hwrlib.runs import state
 from hwrlib.runs.fit import fit
 from hwrlib.runs.interrupt import InterruptLater
 
@@ -27,7 +27,7 @@ def interruptible():
 def test_an_interrupted_training_is_saved_and_ends_the_same(tiny, tmp_path, monkeypatch):
     config = tiny(epochs=2, augment=1.0, dropout=0.2)
     undisturbed = fit(config, tmp_path / "undisturbed")
-    real = train.augment
+    real = state.augment
     for steps in (3, 14):  # the third step, in the first epoch of 16; then the 14th from there, in the second epoch
         taken = []
 
@@ -37,7 +37,7 @@ def test_an_interrupted_training_is_saved_and_ends_the_same(tiny, tmp_path, monk
                 os.kill(os.getpid(), signal.SIGINT)
             return real(*arguments)
 
-        monkeypatch.setattr(train, "augment", interrupt_during_a_step)
+        monkeypatch.setattr(state, "augment", interrupt_during_a_step)
         with pytest.raises(KeyboardInterrupt, match="stopped and saved; continue with resume"):
             fit(config, tmp_path / "run", resume=True)
         assert len(taken) == steps
