@@ -1,4 +1,4 @@
-"""Shared by the tests: a tiny set of drawn words, a recogniser trained on it, and one thread for everything."""
+"""Shared by the tests: a tiny set of drawn words, a recogniser trained on it, rendered pages; one thread for everything."""
 
 import csv
 import os
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of child processes, too: small tensors gain nothing from threads
@@ -18,8 +19,13 @@ import pytest
 import torch
 
 from hwrlib.models.recognizer import Recognizer
+from hwrlib.pages import Page
+from hwrlib.pages.cut import cut_line
 from hwrlib.runs.config import TrainConfig
 from hwrlib.runs.fit import Run, fit
+from hwrlib.sets.dataset import LineDataset
+from hwrlib.synthetic.pages import render_page
+from tests.models.examples import export_tiny
 
 WORDS = ("A", "E", "L", "N", "O", "Z", "LA", "ON", "ZE", "ANNE", "LEO", "ZOE")
 
@@ -129,6 +135,44 @@ def run(tiny, tmp_path_factory) -> Run:
 def recognizer(run) -> Recognizer:
     """The best model of that training."""
     return Recognizer.from_checkpoint(run.folder / "best_model.pth", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def exported(recognizer, tmp_path_factory) -> Path:
+    """That model as an ONNX file."""
+    return export_tiny(recognizer, tmp_path_factory.mktemp("onnx") / "tiny.onnx", 16)
+
+
+@pytest.fixture
+def dataset(drawn_set, recognizer) -> LineDataset:
+    """The validation split of the drawn words."""
+    return LineDataset(drawn_set, "validation", recognizer.normalisation)
+
+
+@pytest.fixture(scope="module")
+def register() -> Page:
+    """A rendered page in columns, with its true lines."""
+    return render_page(0, rows=6)
+
+
+@pytest.fixture(scope="session")
+def transcribed(tmp_path_factory) -> Path:
+    """Six transcribed pages in two folders, in both formats, one of them broken; and two lines with a .gt.txt file."""
+    folder = tmp_path_factory.mktemp("transcribed")
+    for number in range(6):
+        page = render_page(number, columns=1, rows=3)
+        page.lines[1] = replace(page.lines[1], text="¬" + page.lines[1].text)
+        page.lines[2] = replace(page.lines[2], text="#" if number == 0 else page.lines[2].text)
+        place = folder / ("first" if number < 3 else "second")
+        place.mkdir(exist_ok=True)
+        page.name = f"p{number}.png"
+        cv2.imwrite(str(place / page.name), page.image)
+        page.save(place / f"p{number}{'.page.xml' if number % 2 else '.alto.xml'}")
+    (folder / "second" / "broken.xml").write_text("<alto>")
+    for name in ("single", "lone"):
+        (folder / f"{name}.gt.txt").write_text("MARTIN\n")
+    cv2.imwrite(str(folder / "single.png"), cut_line(page.image, page.lines[0]).image)
+    return folder
 
 
 @pytest.fixture

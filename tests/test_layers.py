@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from hwrlib import ROOT
+
 PACKAGE = ROOT / "hwrlib"
 CORE = (
     "charset",

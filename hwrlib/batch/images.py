@@ -8,7 +8,7 @@ from typing import Any
 from hwrlib.common.archives import MB, ArchiveError, open_source
 from hwrlib.common.files import IMAGE_SUFFIXES, find_images
 from hwrlib.decode import printable
-from hwrlib.sets.labels import read_labels
+from hwrlib.sets.labels import parse_cells
 
 IMAGE_LIMIT = 50 * MB  # bytes of an image in an archive
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -20,30 +20,29 @@ class Images:
     def __init__(self, source: str | Path):
         self.source, path = str(source), Path(source)
         name = path.name.lower()
-        self._root, self._archive, self._paths = None, None, {}
+        self._root, self._archive = None, None
         if path.is_file() and name.endswith((".zip", *TARS)):
-            self.names = self._members()
+            names = self._members()
         elif path.is_file() and name.endswith((".csv", ".tsv")):
-            self._root, self.names = path.parent, _listed(path)
+            self._root, names = path.parent, _listed(path)
         else:
-            self._root = path if path.is_dir() else Path()
-            found = find_images(path, recursive=True)
+            self._root, found = path if path.is_dir() else Path(), find_images(path, recursive=True)
             names = [(each.relative_to(path) if path.is_dir() else each).as_posix() for each in found]
-            self.names = list(map(printable, names))
-            self._paths = {shown: each for shown, name, each in zip(self.names, names, found) if shown != name}
-        if not self.names:
+        if not names:
             raise FileNotFoundError(f"{source}: no image there")
-        self.names = list(dict.fromkeys(self.names))
+        self.names = list(dict.fromkeys(map(printable, names)))
+        self._original = {printable(name): name for name in names if printable(name) != name}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_archive": None, "names": []}  # a process opens the archive itself
 
     def get(self, name: str) -> Path | bytes | ValueError:
         """An image, for `Recognizer.read`."""
+        original = self._original.get(name, name)
         if self._root is not None:
-            return self._paths.get(name) or self._root / name
+            return self._root / original
         try:
-            return self._opened().read(name, IMAGE_LIMIT)
+            return self._opened().read(original, IMAGE_LIMIT)
         except (ArchiveError, KeyError, tarfile.TarError, OSError, EOFError) as error:
             return ValueError(f"{name}: cannot be read from {self.source} ({error})")
 
@@ -77,5 +76,5 @@ def _listed(table: Path) -> list[str]:
     """The paths in a CSV."""
     for column in ("filename", "FILENAME", "path"):
         with suppress(ValueError):
-            return read_labels(table, filename_column=column, text_column=column)["FILENAME"].tolist()
+            return [path for (path,) in parse_cells(table.read_bytes(), name=str(table), headers=[column])]
     raise ValueError(f"{table}: no column filename, FILENAME or path")

@@ -22,7 +22,7 @@ from hwrlib.sets.labels import spreadsheet_safe
 FORMATS = {"txt": ".txt", "alto": ".alto.xml", "page": ".page.xml", "hocr": ".hocr"}
 
 
-class Report(NamedTuple):
+class PagesReport(NamedTuple):
     """What came of reading many pages."""
 
     read: int  # now
@@ -35,7 +35,7 @@ class Report(NamedTuple):
 
 def read_pages(
     source: str | Path, out: str | Path, *, form: str = "txt", model: str = "lines", jobs: int = 1, cluster: str = ""
-) -> Report:
+) -> PagesReport:
     """Read all pages of a source, each into a document of its own.
 
     A document appears when it is complete, so a job that was killed continues when it is started again.
@@ -66,7 +66,7 @@ def read_pages(
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, wait=False):
         results = _read(images, left, model, jobs, cluster)
-        report = Report(
+        report = PagesReport(
             read=sum(not error for _, error, _, _ in results),
             before=len(targets) - len(left),
             lines=sum(lines for _, _, lines, _ in results),

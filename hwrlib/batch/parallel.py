@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import joblib
 
+from hwrlib.common.extras import require
+
 PATIENCE = 10  # seconds to wait for a scheduler
 
 
@@ -23,16 +25,15 @@ def backend(cluster: str, jobs: int) -> Iterator[None]:
         jobs: processes on this machine.
     Raises:
         ConnectionError: there is no scheduler at that address.
-        ValueError: Dask is not installed.
+        MissingExtra: Dask is not installed.
     """
     if not cluster:
         with joblib.parallel_config(backend="loky", n_jobs=jobs):
             yield
         return
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ValueError("a cluster needs Dask: pip install 'hwrlib[cluster]'") from None
+    require("cluster", "reading or training on a cluster", "distributed")
+    from distributed import Client
+
     try:
         client = Client(cluster, timeout=PATIENCE)
     except (OSError, TimeoutError, ValueError) as error:

@@ -3,24 +3,23 @@
     python -m hwrlib.batch.read scans/ --out texts.csv --model names --jobs 2
     python -m hwrlib.batch.read pages/ --out texts --pages alto               # whole pages, a document each
 
-is what `make read` calls. Every process appends what it has read to a part of its own in `<out>.parts/`, a line of JSON
-per image; a job that was killed continues there, with any number of processes. At the end the parts become one table, in the
-order of the images, and what could not be read is listed beside it.
+is what `make read` calls. Every process appends the rows of what it reads to a part of its own in `<out>.parts/`; a job that
+was killed resumes from the parts, with any number of processes. At the end the rows are copied into one table, in the order
+of the images, and what could not be read is listed beside it.
 """
 
 import argparse
 import csv
-import io
-import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from itertools import islice
+from collections.abc import Callable, Iterable
+from functools import partial
+from importlib.util import find_spec
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from uuid import uuid4
 
 import joblib
@@ -29,36 +28,40 @@ from tqdm.auto import tqdm
 
 from hwrlib.batch.images import Images
 from hwrlib.batch.parallel import backend, processors
+from hwrlib.common.extras import MissingExtra
 from hwrlib.common.files import atomic_write, locked, with_remedy
 from hwrlib.common.progress import Tail, every_second
 from hwrlib.decode import printable
 from hwrlib.models.recognizer import Recognizer
-from hwrlib.reader import CHUNK, Reading
-from hwrlib.sets.labels import spreadsheet_safe
+from hwrlib.models.table import READING_COLUMNS, append_readings, as_csv, complete_rows
+from hwrlib.reader import CHUNK
+from hwrlib.sets.labels import as_written
 
-COLUMNS = ["filename", "text", "confidence", "alternatives", "words"]
-SUFFIXES = (".csv", ".parquet")
 ATTEMPTS = 5  # of starting the processes again after one of them was killed
 ROWS = 10_000  # written to a Parquet file at once
 
+Failures = list[tuple[str, str]]  # file name and reason
 
-class Report(NamedTuple):
+
+class ReadingReport(NamedTuple):
     """What came of reading many images."""
 
     read: int
-    failed: list[tuple[str, str]]  # file name and reason
+    failed: Failures
     seconds: float
 
 
+class Place(NamedTuple):
+    """Where a row is: memory holds the places, not the rows."""
+
+    part: Path
+    start: int
+    end: int  # bytes from the start of the part
+
+
 def read_many(
-    source: str | Path,
-    out: str | Path,
-    *,
-    model: str = "names",
-    jobs: int = 1,
-    cluster: str = "",
-    **options: Any,
-) -> Report:
+    source: str | Path, out: str | Path, *, model: str = "names", jobs: int = 1, cluster: str = "", **options: Any
+) -> ReadingReport:
     """Read all images of a source into a table.
 
     Args:
@@ -79,177 +82,113 @@ def read_many(
         WriteError: the disk is full or protected; what was read is kept.
     """
     out, started = Path(out), time.monotonic()
-    if out.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{out}: the table must end in .csv or .parquet")
-    if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, not {jobs}")
+    _check(out, jobs)
     images = Images(source)
     Recognizer.load(model)  # rejected here and not in every process
     parts = out.with_name(out.name + ".parts")
     with locked(out, wait=False), with_remedy(out, kept="what was read is kept"):
         parts.mkdir(parents=True, exist_ok=True)
-        for attempt in range(ATTEMPTS):
-            done = {row["filename"] for row in _rows(parts)}
-            left = [name for name in images.names if name not in done]
-            if not left:
-                break
-            try:
-                _read_parts(images, left, parts, model, jobs, cluster, options, len(images.names) - len(left))
-                break
-            except TerminatedWorkerError as error:
-                if attempt == ATTEMPTS - 1:
-                    raise RuntimeError(f"a process was killed {ATTEMPTS} times; is there enough memory? ({error})") from None
-        report = _merge(images.names, parts, out, time.monotonic() - started)
+        failed = _read_left(images.names, parts, partial(_read_shard, images, model, options), jobs, cluster)
+        count = _merge(images.names, parts, out, failed)
         shutil.rmtree(parts)
-    return report
+    return ReadingReport(count, failed, time.monotonic() - started)
 
 
-def _read_parts(
-    images: Images, left: list[str], parts: Path, model: str, jobs: int, cluster: str, options: dict, done: int
-) -> None:
-    """Read what is left, in several processes."""
-    count = max(jobs, 1) if not cluster else max(len(left) // (4 * CHUNK), 1)
-    threads = 0 if cluster else max(processors() // jobs, 1)
-    tasks = [joblib.delayed(_read_shard)(images, left[n::count], parts, model, threads, options) for n in range(count)]
-    with _progress(parts, done, done + len(left)):
-        if jobs == 1 and not cluster:
-            _read_shard(images, left, parts, model, 0, options)  # here: no process to start
-            return
-        with backend(cluster, jobs):
-            joblib.Parallel(batch_size=1, pre_dispatch="all")(tasks)
+def _check(out: Path, jobs: int) -> None:
+    if out.suffix.lower() not in (".csv", ".parquet"):
+        raise ValueError(f"{out}: the table must end in .csv or .parquet")
+    if out.suffix.lower() == ".parquet" and not find_spec("pyarrow"):
+        raise ValueError("a .parquet table needs pyarrow: pip install pyarrow; or write a .csv")
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, not {jobs}")
 
 
-def _read_shard(images: Images, names: list[str], parts: Path, model: str, threads: int, options: dict) -> None:
-    """Read some images and append them to a part of their own; a line of JSON per image."""
+def _read_left(names: list[str], parts: Path, read_shard: Callable, jobs: int, cluster: str) -> Failures:
+    """Read what is in no part yet, and start again if a process is killed; what could not be read, in the given order."""
+    for _ in range(ATTEMPTS):
+        places = _places(parts)
+        left = [name for name in names if name not in places]
+        try:
+            failed = dict(_read_shards(left, len(names), parts, read_shard, jobs, cluster)) if left else {}
+            return [(name, failed[name]) for name in left if name in failed]
+        except TerminatedWorkerError as error:
+            killed = error
+    raise RuntimeError(f"a process was killed {ATTEMPTS} times; is there enough memory? ({killed})")
+
+
+def _read_shards(left: list[str], total: int, parts: Path, read_shard: Callable, jobs: int, cluster: str) -> Failures:
+    """Read what is left, a shard in each process."""
+    count = max(len(left) // (4 * CHUNK), 1) if cluster else min(jobs, len(left))
+    threads = 0 if cluster or jobs == 1 else max(processors() // jobs, 1)
+    shards = {parts / f"{uuid4().hex}.csv": left[n::count] for n in range(count)}
+    tasks = [joblib.delayed(read_shard)(part, names, threads) for part, names in shards.items()]
+    tails = [Tail(part) for part in shards]
+    disabled = True if os.environ.get("TQDM_DISABLE") else None
+    with tqdm(total=total, initial=total - len(left), unit=" lines", disable=disabled, mininterval=1) as bar:
+        with every_second(lambda: bar.update(sum(len(tail.lines()) for tail in tails))), backend(cluster, jobs):
+            failed = list(chain.from_iterable(joblib.Parallel(batch_size=1, pre_dispatch="all")(tasks)))
+        bar.update(len(failed))
+    return failed
+
+
+def _read_shard(images: Images, model: str, options: dict, part: Path, names: list[str], threads: int) -> Failures:
+    """Read some images into a part of their own, which has the columns of the table and no header."""
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
-    recognizer = Recognizer.load(model)
-    remaining = iter(names)
-    with open(parts / f"{uuid4().hex}.jsonl", "ab") as part:
-        while chunk := list(islice(remaining, CHUNK)):
-            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in _rows_of(recognizer, images, chunk, options)]
-            part.write("".join(lines).encode())
-            part.flush()
-            os.fsync(part.fileno())
+    recognizer, named = Recognizer.load(model), ((name, images.get(name)) for name in names)
+    with open(part, "ab") as file:
+        errors = append_readings(file, recognizer, named, len(READING_COLUMNS), **options)
+        return [(name, printable(error)) for name, error in errors]
 
 
-def _rows_of(recognizer: Recognizer, images: Images, names: list[str], options: dict) -> Iterator[dict[str, Any]]:
-    given = [images.get(name) for name in names]
-    good = [image for image in given if not isinstance(image, ValueError)]
-    readings = recognizer.try_read(good, **options)
-    for name, image in zip(names, given):
-        result = image if isinstance(image, ValueError) else next(readings)
-        yield {"filename": name, **_as_row(result)}
-
-
-def _as_row(result: Reading | ValueError) -> dict[str, Any]:
-    if isinstance(result, ValueError):
-        return {"error": printable(result)}
-    return {
-        "text": result.text,
-        "confidence": round(result.confidence, 4),
-        "alternatives": [[text, round(probability, 4)] for text, probability in result.alternatives],
-        "words": [[word.text, round(word.confidence, 4)] for word in result.words],
-    }
-
-
-def _rows(parts: Path) -> Iterator[dict[str, Any]]:
-    """The complete rows of all parts; what a kill has left of one is skipped."""
-    for part in sorted(parts.glob("*.jsonl")):
-        with open(part, "rb") as file:
-            for line in file:
-                with suppress(ValueError):  # also of a line cut within a character
-                    row = json.loads(line)
-                    if isinstance(row, dict) and "filename" in row:
-                        yield row
-
-
-def _merge(names: list[str], parts: Path, out: Path, seconds: float) -> Report:
-    """Write the table, in the order of the images, and the table of errors; whole or not at all."""
-    places = _places(parts)
-    failed = []
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for name in names:
-            row = _row_at(*places[name])
-            if "error" in row:
-                failed.append((name, row["error"]))
-            else:
-                yield {**row, **{key: json.dumps(row[key], ensure_ascii=False) for key in ("alternatives", "words")}}
-
-    with atomic_write(out) as file:
-        count = (_write_parquet if out.suffix.lower() == ".parquet" else _write_csv)(rows(), file)
-    errors = out.with_name(out.name + ".errors.csv")
-    if failed:
-        with atomic_write(errors) as file:
-            text = io.StringIO()
-            csv.writer(text).writerows([("filename", "error"), *(map(spreadsheet_safe, pair) for pair in failed)])
-            file.write(text.getvalue().encode())
-    else:
-        errors.unlink(missing_ok=True)
-    return Report(count, failed, seconds)
-
-
-def _places(parts: Path) -> dict[str, tuple[Path, int]]:
-    """Where the row of each image is: memory holds the places, not the rows."""
+def _places(parts: Path) -> dict[str, Place]:
+    """Where the row of each image is; a row that a kill cut short is none."""
     places = {}
-    for part in sorted(parts.glob("*.jsonl")):
+    for part in sorted(parts.glob("*.csv")):
         with open(part, "rb") as file:
             start = 0
-            for line in file:
-                with suppress(ValueError):
-                    places[json.loads(line)["filename"]] = (part, start)
-                start += len(line)
+            for name, end in complete_rows(file, len(READING_COLUMNS)):
+                places[name], start = Place(part, start, end), end
     return places
 
 
-def _row_at(part: Path, start: int) -> dict[str, Any]:
-    with open(part, "rb") as file:
-        file.seek(start)
-        return json.loads(file.readline())
+def _merge(names: list[str], parts: Path, out: Path, failed: Failures) -> int:
+    """Write the table, in the order of the images, and the table of errors, each whole or not at all; the rows written."""
+    places = _places(parts)
+    found = [places[name] for name in names if name in places]
+    with atomic_write(out) as file:
+        (_write_parquet if out.suffix.lower() == ".parquet" else _write_csv)(map(_row_at, found), file)
+    errors = out.with_name(out.name + ".errors.csv")
+    if failed:
+        with atomic_write(errors) as file:
+            file.write(as_csv([("filename", "error"), *failed]))
+    else:
+        errors.unlink(missing_ok=True)
+    return len(found)
 
 
-def _write_csv(rows: Iterable[dict[str, Any]], file) -> int:
-    count, text = 0, io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    for row in rows:
-        count += 1
-        cells = (row[name] if name == "confidence" else spreadsheet_safe(row[name]) for name in COLUMNS)
-        writer.writerow(cells)
-    text.detach()
-    return count
+def _row_at(place: Place) -> bytes:
+    with open(place.part, "rb") as file:
+        file.seek(place.start)
+        return file.read(place.end - place.start)
 
 
-def _write_parquet(rows: Iterable[dict[str, Any]], file) -> int:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise ValueError("a .parquet table needs pyarrow: pip install pyarrow; or write a .csv") from None
-    kinds = {name: pyarrow.float64() if name == "confidence" else pyarrow.string() for name in COLUMNS}
-    count, remaining = 0, iter(rows)
-    with parquet.ParquetWriter(file, pyarrow.schema(kinds)) as writer:
-        while chunk := list(islice(remaining, ROWS)):
-            columns = {name: [row[name] for row in chunk] for name in COLUMNS}
-            writer.write_table(pyarrow.table(columns, schema=writer.schema))
-            count += len(chunk)
-    return count
+def _write_csv(rows: Iterable[bytes], file: BinaryIO) -> None:
+    file.write(as_csv([READING_COLUMNS]))
+    file.writelines(rows)
 
 
-@contextmanager
-def _progress(parts: Path, done: int, total: int) -> Iterator[None]:
-    """A bar with lines per second and the remaining time, while the block runs."""
-    tails = {part: Tail(part) for part in parts.glob("*.jsonl")}
-    disabled = True if os.environ.get("TQDM_DISABLE") else None
-    with tqdm(total=total, initial=done, unit=" lines", disable=disabled, mininterval=1) as bar:
+def _write_parquet(rows: Iterable[bytes], file: BinaryIO) -> None:
+    import pyarrow
+    from pyarrow import parquet
 
-        def show() -> None:
-            for part in parts.glob("*.jsonl"):
-                bar.update(len(tails.setdefault(part, Tail(part, from_start=True)).lines()))
-
-        with every_second(show):
-            yield
+    schema = pyarrow.schema({name: pyarrow.string() for name in READING_COLUMNS} | {"confidence": pyarrow.float64()})
+    with parquet.ParquetWriter(file, schema) as writer:
+        while chunk := list(islice(rows, ROWS)):
+            cells = [map(as_written, next(csv.reader([row.decode()]))) for row in chunk]
+            columns = dict(zip(READING_COLUMNS, map(list, zip(*cells))))
+            columns["confidence"] = list(map(float, columns["confidence"]))
+            writer.write_table(pyarrow.table(columns, schema=schema))
 
 
 def main() -> int:
@@ -274,7 +213,7 @@ def main() -> int:
         else:
             report = read_many(options.source, options.out, model=options.model or "names", **common)
             what = f"{report.read:,} lines read"
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, MissingExtra) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{options.out}: {what} in {report.seconds:,.0f} s; {len(report.failed):,} could not be read")

@@ -19,6 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hwrlib.common.extras import MissingExtra, require
+
+require("course", "a sweep", "torch", "papermill", command=__name__ == "__main__")
+
 import joblib
 import yaml
 from papermill import PapermillExecutionError
@@ -280,7 +284,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         outcomes = run_sweep(options.sweep, options.out, jobs=options.jobs, cluster=options.cluster, confirmed=options.yes)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MissingExtra) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     out = options.out or f"runs/{Path(options.sweep).stem}"

@@ -1,4 +1,4 @@
-"""What beam search asks of a language: the probability of each next character of a text, and of its end."""
+"""The interface of languages for beam search: the probability of each next character of a text, and of its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hwrlib.language import storage
 EDGE = "\n"  # the end of a text
 IMPOSSIBLE = -math.inf  # ln 0
 
-State = Any  # what a language remembers of the characters so far; each kind has its own
+State = Any  # the characters so far, as a language represents them; each kind has its own type
 
 
 class Language(ABC):
@@ -27,22 +27,24 @@ class Language(ABC):
     """
 
     start: State
-    kinds: ClassVar[dict[str, type[Language]]] = {}  # by the name that stands in a file
+    kind: ClassVar[str]  # names the class in files: declared, so that a class can be renamed
+    kinds: ClassVar[dict[str, type[Language]]] = {}
     _adapted: tuple[Charset, Language] | None = None
 
-    def __init_subclass__(cls) -> None:
-        Language.kinds[cls.__name__] = cls
+    def __init_subclass__(cls, kind: str) -> None:
+        cls.kind = kind
+        Language.kinds[kind] = cls
 
     @abstractmethod
     def advance(self, state: State, character: str) -> tuple[float, State]:
-        """ln P(character | the characters so far), and the state behind it; minus infinity for the impossible."""
+        """ln P(character | the characters so far), and the state after it; minus infinity if it is impossible."""
 
     @abstractmethod
     def end(self, state: State) -> float:
         """ln P(the text ends here | the characters so far)."""
 
     def adapted_to(self, charset: Charset) -> Language:
-        """This language as a recogniser of that charset can write it; the last answer is remembered.
+        """This language in the spelling of a recogniser with that charset; the last result is cached.
 
         Raises:
             ValueError: it belongs to another charset.
@@ -57,23 +59,23 @@ class Language(ABC):
 
     @abstractmethod
     def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """What a file has to hold: plain values, and arrays."""
+        """The content of a file: plain values, and arrays."""
 
     @classmethod
     @abstractmethod
     def unpack(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Language:
-        """What `pack` was called on; any error is turned into a clear one by `load`."""
+        """The inverse of `pack`; `load` turns any error into a clear one."""
 
     def texts(self) -> list[str] | None:
-        """All texts it allows, if they are a closed list; None if any text is possible."""
+        """All possible texts if they are a closed list; None if any text is possible."""
         return None
 
     def characters(self) -> str | None:
-        """The only characters that it may be asked for; None if it may be asked for any."""
+        """The only characters that `advance` accepts; None if it accepts any."""
         return None
 
     def original(self, text: str) -> str:
-        """A text that the recogniser wrote, as the user spelled it in a list; by default the text itself."""
+        """The spelling in the user's list of a text that the recogniser wrote; by default the text itself."""
         return text
 
     def log_prob(self, text: str) -> float:
@@ -89,21 +91,21 @@ class Language(ABC):
         return total + self.end(state)
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file; the format is described in `hwrlib/language/storage.py`.
+        """Write it to a file in the format of `hwrlib/language/storage.py`.
 
         Raises:
             WriteError: the disk is full or read-only; an old file is intact.
         """
         header, arrays = self.pack()
-        storage.write(path, {"kind": type(self).__name__, **header}, arrays)
+        storage.write(path, {"kind": self.kind, **header}, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Language:
-        """Read what `save` wrote; no code is run, and nothing is allocated beyond what the file can hold.
+        """Read what `save` wrote; runs no code from the file, and checks its sizes before allocating memory.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is damaged, not a language, or of another kind than the class it was called on.
+            ValueError: it is damaged, not a language, or not of this class.
         """
         header, arrays = storage.read(path)
         with storage.fitting_together(path):
@@ -121,13 +123,13 @@ def log_add(a: float, b: float) -> float:
 
 
 def pack_part(name: str, language: Language) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """A language that is part of another one, in that one's file: its header and its arrays, under a name."""
+    """Header and arrays of a language that is stored under a name in the file of another one."""
     header, arrays = language.pack()
     packed = {f"{name}.{key}": array for key, array in arrays.items()}
-    return {name: {"kind": type(language).__name__, **header}}, packed
+    return {name: {"kind": language.kind, **header}}, packed
 
 
 def unpack_part(name: str, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Language:
-    """What `pack_part` was called on."""
+    """The inverse of `pack_part`."""
     own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
     return Language.kinds[header[name]["kind"]].unpack(header[name], own)

@@ -34,7 +34,7 @@ class Perplexity(NamedTuple):
     unknown: Counter[str]  # characters outside the charset, which were skipped
 
 
-class CharacterModel(Language):
+class CharacterModel(Language, kind="CharacterModel"):
     """An n-gram with back-off over the characters of a charset; make one with `fit` or `load`.
 
     Args:

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -20,25 +20,23 @@ from hwrlib.language.mixture import Mixture
 VARIANTS = {"œ": "oe", "æ": "ae", "’": "'", "‘": "'", "‐": "-", "‑": "-", "–": "-", "\u00a0": " "}
 SEPARATOR = "\n"  # between the texts in a file
 
-Range = tuple[int, int, str]  # the texts first ... last of the sorted list, which all begin with the characters so far
+Range = tuple[int, int, str]  # first and end of those texts in the sorted list that begin with the characters so far; these
 
 
-class Lexicon(Language):
-    """The texts of a list, each with a probability; any other is impossible, or as improbable as `escape` says.
+class Lexicon(Language, kind="Lexicon"):
+    """The texts of a list, each with a probability; all others together have the probability `escape`, by default none.
 
     Args:
-        texts: the list, or texts with their frequencies. They are composed to NFC; surrounding space is dropped.
-        escape: probability that a text is not in the list; all characters are then equally likely. For a better guess at
-            such texts, put the list into a `Mixture` with a `CharacterModel`.
+        texts: the list, or texts with their frequencies. They are composed to NFC; surrounding space is removed.
+        escape: probability that a text is not in the list; all characters are then equally likely. To predict such texts
+            better, combine the list with a `CharacterModel` in a `Mixture`.
     Raises:
         ValueError: the list is empty, a text has a line break, or a frequency or the escape is out of range.
     """
 
     def __init__(self, texts: Iterable[str] | Mapping[str, float], *, escape: float = 0.0):
         weights: dict[str, float] = {}
-        for text, weight in texts.items() if isinstance(texts, Mapping) else ((text, 1.0) for text in texts):
-            if not (math.isfinite(weight) and weight > 0):
-                raise ValueError(f"the frequency of {text!r} must be above 0, not {weight}")
+        for text, weight in weighted(texts):
             text = unicodedata.normalize("NFC", text).strip()
             if SEPARATOR in text:
                 raise ValueError(f"{text!r} has a line break; each text of a list is one line")
@@ -50,7 +48,8 @@ class Lexicon(Language):
             raise ValueError(f"escape must be at least 0 and below 1, not {escape}")
         self.escape = escape
         self._texts = sorted(weights)
-        self._masses = array("d", accumulate((weights[text] for text in self._texts), initial=0.0))  # before each text
+        before = accumulate((weights[text] for text in self._texts), initial=0.0)  # the sum of the weights before each text
+        self._masses = array("d", before)
         self._characters = set().union(*self._texts)
         self._originals: dict[str, str] = {}  # the recogniser's spelling -> the list's, where they differ
         self.start: Range = (0, len(self._texts), "")
@@ -60,14 +59,14 @@ class Lexicon(Language):
         return len(self._texts)
 
     def texts(self) -> list[str] | None:
-        """The list, sorted; None if there is an escape from it."""
+        """The list, sorted; None if other texts are possible."""
         return None if self.escape else self._texts
 
     def original(self, text: str) -> str:
         """A text that the recogniser wrote, as it is spelled in the list: "Ardèche" for "ARDECHE"."""
         return self._originals.get(text, text)
 
-    # Asking it -------------------------------------------------------------------------------------------------------
+    # Probabilities ---------------------------------------------------------------------------------------------------
 
     def advance(self, state: Range, character: str) -> tuple[float, Range]:
         """ln P(character | the characters so far), and the texts that are still possible."""
@@ -116,24 +115,36 @@ class Lexicon(Language):
 
     @classmethod
     def unpack(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Lexicon:
-        """What `pack` was called on."""
+        """The inverse of `pack`."""
         texts = arrays["texts"].tobytes().decode("utf-8").split(SEPARATOR)
         if len(texts) != len(arrays["weights"]):
             raise ValueError(f"{len(texts)} texts, but {len(arrays['weights'])} frequencies")
         return cls(dict(zip(texts, arrays["weights"].tolist())), escape=header["escape"])
 
 
+def weighted(texts: Iterable[str] | Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """Texts with their frequencies, which are 1 if none are given.
+
+    Raises:
+        ValueError: a frequency is not above 0.
+    """
+    for text, weight in texts.items() if isinstance(texts, Mapping) else ((text, 1.0) for text in texts):
+        if not (math.isfinite(weight) and weight > 0):
+            raise ValueError(f"the frequency of {text!r} must be above 0, not {weight}")
+        yield text, weight
+
+
 def respelled(
     weights: Mapping[str, float], charset: Charset, *, skip: bool = False
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Texts as a recogniser writes them: what its charset lacks is put in capitals, without accents, or both.
+    """Texts as a recogniser writes them: characters outside its charset become capitals, lose their accents, or both.
 
     Args:
-        weights: texts and their frequencies; those of texts that are written alike are added.
+        weights: texts and their frequencies; if several texts are written alike, their frequencies are added.
         charset: of the recogniser.
         skip: skip texts that cannot be written at all.
     Returns:
-        The written texts with their frequencies, and the first text that each stands for.
+        The written texts with their frequencies, and for each of them the first text that is written so.
     Raises:
         ValueError: a text cannot be written, and `skip` is off.
     """
@@ -153,7 +164,7 @@ def respelled(
 
 
 def _written(character: str, charset: Charset) -> str | None:
-    """A character as the charset can write it: as a capital, as a small letter, without its accent; None if not at all."""
+    """A form of a character that is in the charset: itself, capital, small, without accent; None if there is none."""
     variant = VARIANTS.get(character.lower(), character)
     plain = "".join(part for part in unicodedata.normalize("NFD", variant) if not unicodedata.combining(part))
     candidates = [form for spelled in (variant, plain) for form in (spelled, spelled.upper(), spelled.lower())]

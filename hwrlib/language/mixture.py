@@ -11,13 +11,13 @@ import numpy as np
 from hwrlib.charset import Charset
 from hwrlib.language.base import IMPOSSIBLE, Language, State, pack_part, unpack_part
 
-Parts = tuple[tuple[float, State], ...]  # of each language, ln (weight x P(the characters so far)) and its state
+Parts = tuple[tuple[float, State], ...]  # per language: ln (weight x P(the characters so far)), and its state
 
 
-class Mixture(Language):
-    """P(text) = the sum of weight x P(text) over the parts: a list of names, and an n-gram for those that are not in it.
+class Mixture(Language, kind="Mixture"):
+    """P(text) = the sum of weight x P(text) over the parts: a list of names, and an n-gram for names outside the list.
 
-    Whole texts are mixed, not characters: the further a text goes on as one part foretells, the more that part counts.
+    Whole texts are mixed, not characters: the better a part has predicted the text so far, the more it counts.
 
     Args:
         parts: weights, which are scaled to sum to 1, and languages.
@@ -33,7 +33,7 @@ class Mixture(Language):
         self.start: Parts = tuple((math.log(weight), language.start) for weight, language in self.parts)
 
     def advance(self, state: Parts, character: str) -> tuple[float, Parts]:
-        """ln P(character | the characters so far), and what each part thinks of them."""
+        """ln P(character | the characters so far), and the state after it."""
         ahead = []
         for (_, language), (mass, inner) in zip(self.parts, state):
             if mass > IMPOSSIBLE:
@@ -48,11 +48,11 @@ class Mixture(Language):
         return _log_ratio(ends, state)
 
     def characters(self) -> str | None:
-        """Those of the first part that knows only some: all that do must be of one charset."""
+        """Those of the first part that is limited to some; all such parts must belong to one charset."""
         return next((found for _, part in self.parts if (found := part.characters()) is not None), None)
 
     def original(self, text: str) -> str:
-        """The text as a list among the parts spells it."""
+        """The text in the spelling of the first part that has another one."""
         return next((found for _, part in self.parts if (found := part.original(text)) != text), text)
 
     def _adapt(self, charset: Charset) -> Mixture:
@@ -65,7 +65,7 @@ class Mixture(Language):
         return self if all(new is old for (_, new), (_, old) in zip(parts, self.parts)) else Mixture(parts)
 
     def pack(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The weights, and the parts by their numbers."""
+        """The weights, and the parts under their numbers."""
         header, arrays = {"weights": [weight for weight, _ in self.parts]}, {}
         for number, (_, language) in enumerate(self.parts):
             own_header, own_arrays = pack_part(str(number), language)
@@ -74,7 +74,7 @@ class Mixture(Language):
 
     @classmethod
     def unpack(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Mixture:
-        """What `pack` was called on."""
+        """The inverse of `pack`."""
         weights = header["weights"]
         return cls([(weight, unpack_part(str(number), header, arrays)) for number, weight in enumerate(weights)])
 

@@ -1,14 +1,18 @@
 """Where a recogniser goes wrong, and whether it knows: confusions, characters it lacks, the honesty of its confidence."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from hwrlib.charset import Charset
 from hwrlib.metrics import align
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def unwritable_fraction(references: Sequence[str], charset: Charset) -> float:
@@ -26,6 +30,8 @@ def confusion_matrix(references: Sequence[str], hypotheses: Sequence[str], *, mo
         Counts of errors: a row per true character, a column per read one, both sorted; the last row, `""`, holds
         invented characters, the last column, `""`, missed ones. Right readings are not counted.
     """
+    import pandas as pd  # here, since the figures of this module's other results do without
+
     errors = Counter(
         (edit.reference, edit.hypothesis)
         for pair in zip(references, hypotheses)

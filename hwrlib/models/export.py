@@ -12,6 +12,10 @@ import argparse
 import json
 from pathlib import Path
 
+from hwrlib.common.extras import require
+
+require("train", "exporting a model", "torch", "onnx", command=__name__ == "__main__")
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwrlib.charset import Charset
+from hwrlib.common.extras import require
 from hwrlib.ctc import greedy_lines
 from hwrlib.decode import is_single
 from hwrlib.images import Normalisation, normalise, pad
 from hwrlib.language import Decoder, Language
 from hwrlib.models.locate import find_checkpoint, latest_run
+from hwrlib.models.table import read_to_csv
 from hwrlib.pages.page import Line, Page
 from hwrlib.pages.read import read_page
 from hwrlib.reader import Model, Reading, frames_of, read_lines
@@ -111,7 +113,7 @@ class Recognizer:
             decoder: instead of the language model beside the model.
         Raises:
             FileNotFoundError: there is no such file.
-            ImportError: PyTorch is needed and not installed; the message names the extra.
+            MissingExtra: PyTorch is needed and not installed; the message names the extra.
             ValueError: it is not a model of this version, is damaged, or holds code.
         """
         if Path(path).suffix.lower() == ".onnx" and device is None:
@@ -214,8 +216,6 @@ class Recognizer:
             ValueError: the table has other columns, or a path is not below the root.
             WriteError: the disk is full or read-only; what was read before is kept.
         """
-        from hwrlib.models.table import read_to_csv  # imports pandas
-
         return read_to_csv(self, paths, table, root=root, **options)
 
     def try_read(
@@ -265,13 +265,12 @@ class Recognizer:
 def _load_with_torch(
     path: str | Path, device: str | torch.device | None
 ) -> tuple[Model, Charset, Normalisation, tuple[dict, dict]]:
-    try:
-        import torch
-    except ImportError:
-        wanted = f"device={str(device)!r}" if device else "a PyTorch checkpoint"
-        raise ImportError(
-            f"{path}: {wanted} needs PyTorch: pip install 'hwrlib[train]'; ONNX files are read without it, on the CPU"
-        ) from None
+    if Path(path).suffix.lower() == ".onnx":
+        require("train", f"{path}: device={str(device)!r} (instead of ONNX Runtime on the CPU)", "torch", "onnx")
+    else:
+        require("train", f"{path}: a PyTorch checkpoint", "torch")
+    import torch
+
     from hwrlib.models.checkpoint import load_model
     from hwrlib.models.precision import resolve_precision
 

@@ -1,13 +1,18 @@
 """Figures of a data set: sizes, characters, frames."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hwrlib.common.figures import QUIET, WRONG, new_figure, plain_log
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def histograms(values: dict[str, Sequence[float]]) -> Figure:

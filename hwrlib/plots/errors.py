@@ -1,13 +1,18 @@
 """Figures of errors: wrong labels, confused characters, rates of groups, confidence."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from hwrlib.common.figures import LABEL, QUIET, WRONG, new_figure, plain_log
 from hwrlib.models import diagnosis
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def suspicion(planted: Sequence[float], others: Sequence[float]) -> Figure:

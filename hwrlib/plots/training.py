@@ -1,12 +1,18 @@
 """Figures of trainings: a run by epoch, many runs compared, the weight of a language."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hwrlib.common.figures import NOTE, QUIET, new_figure, plain_log
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def curves(history: pd.DataFrame, *, baseline: float | None = None) -> Figure:

@@ -1,5 +1,7 @@
 """Tables of labels: reading them, special labels, and splitting rows by group."""
 
+from __future__ import annotations
+
 import codecs
 import csv
 import io
@@ -11,8 +13,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = ("train", "validation", "test")
 FORMULA = re.compile(r"'*[=+\-@\t\r\n].*[(|!]", re.DOTALL)  # a cell that a spreadsheet would run, or one with apostrophes
@@ -84,9 +88,16 @@ def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataF
         name: of the table, for error messages.
         columns: name in the result -> header in the table.
     """
+    import pandas as pd  # here, since reading images needs other functions of this module only
+
+    return pd.DataFrame(parse_cells(data, name=name, headers=list(columns.values())), columns=list(columns), dtype=object)
+
+
+def parse_cells(data: bytes, *, name: str, headers: list[str]) -> list[list[str]]:
+    """As `parse_labels`, without pandas: the rows, each with the cells under these headers."""
     text = decode(data, name=name)
-    header, separator = _find_header(text, name, list(columns.values()))
-    places = [header.index(column) for column in columns.values()]
+    header, separator = _find_header(text, name, headers)
+    places = [header.index(column) for column in headers]
     rows = []
     # The csv module, not pandas: it distinguishes a row with too many cells (an unquoted comma) from a good one.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -101,7 +112,7 @@ def parse_labels(data: bytes, *, name: str, columns: dict[str, str]) -> pd.DataF
     except csv.Error as error:
         never_closed = '; is a quote (") there never closed?' if "end of data" in str(error) else ""
         raise ValueError(f"{name}, line {reader.line_num}: {error}{never_closed}") from None
-    return pd.DataFrame(rows[1:], columns=list(columns), dtype=object)
+    return rows[1:]
 
 
 @contextmanager

@@ -4,6 +4,10 @@ Each function checks every label and every image, writes the set only when it is
 was skipped and why. On the command line: `python -m hwrlib.sources --help`. Nothing here imports torch.
 """
 
+from hwrlib.common.extras import require
+
+require("train", "importing a data set", "pandas")
+
 from hwrlib.common.archives import MB, ArchiveError, open_source
 from hwrlib.sources.folder import prepare_folder
 from hwrlib.sources.layout import AlreadyPrepared

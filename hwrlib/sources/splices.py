@@ -22,6 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hwrlib.common.extras import MissingExtra
 from hwrlib.common.files import atomic_folder, locked
 from hwrlib.ctc import Symbol
 from hwrlib.images import INK_LEVEL, Normalisation
@@ -343,7 +344,7 @@ def main(arguments: list[str] | None = None) -> int:
             frequencies=frequencies,
             seed=options.seed,
         )
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, MissingExtra) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{options.out}: {options.count} images, spliced of the letters of {cut} lines")

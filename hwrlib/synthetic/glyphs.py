@@ -20,6 +20,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from hwrlib.common.extras import require
+
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-'"
 CAPITAL = 40  # px, height of a printed capital: large enough for a clean skeleton, small enough for fast thinning
 CELL = 100  # px, side of each character's square on the strip
@@ -65,7 +67,8 @@ def load_alphabet(name: str) -> Alphabet:
         A `Glyph` for each of `CHARACTERS`.
     Raises:
         ValueError: there is no alphabet of this name.
-        ModuleNotFoundError: the package with the font is not installed.
+        FileNotFoundError: the package with the font lacks its file.
+        MissingExtra: the package is not installed.
     """
     if name in SCHOOL:
         return {character: _school_glyph(character, SCHOOL.index(name)) for character in CHARACTERS}
@@ -74,10 +77,8 @@ def load_alphabet(name: str) -> Alphabet:
     path = _font_file(name)
     if path is None:
         package, file = FONTS[name]
-        raise ModuleNotFoundError(
-            f"alphabet {name!r} needs {file!r} from the package {package!r}: install the project's "
-            "dependencies with pip, or remove it from `alphabets`"
-        )
+        require("train", f"the alphabet {name!r}", package)
+        raise FileNotFoundError(f"alphabet {name!r}: the package {package!r} has no {file!r}; install it again")
     return _trace_font(path)
 
 

@@ -65,7 +65,7 @@ def load_alphabets(names: list[str] | None = None) -> dict[str, Alphabet]:
     Returns:
         Name -> alphabet.
     Raises:
-        ModuleNotFoundError: the package with a font is not installed.
+        MissingExtra: the package with a font is not installed.
         ValueError: there is no alphabet of a name, or `names` is empty.
     """
     names = available_alphabets() if names is None else names

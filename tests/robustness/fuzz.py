@@ -32,6 +32,7 @@ import torch
 from corpus import GOOD, HEAD, IMAGES, encoded, good_checkpoint, word
 from PIL import Image
 
+from hwrlib import ROOT
 from hwrlib.charset import Charset
 from hwrlib.decode import to_grey
 from hwrlib.images import Normalisation, normalise
@@ -52,7 +53,7 @@ LETTERS = Charset(" AB")
 FRAMES = np.log(np.random.default_rng(0).dirichlet([0.4] * len(LETTERS), size=(12, 2)))  # (T, N, C)
 NAMES = {"set.zip", "image.jpg", "decisions.csv", "texts.csv", "recipe.yaml"}
 NAMES |= {"model.pth", "model.lm", "model.onnx", "intact.onnx", "page.xml", "page.png"}
-RECIPES = sorted(Path(__file__).parents[2].glob("notebooks/params/*.yaml"))
+RECIPES = sorted(ROOT.glob("notebooks/params/*.yaml"))
 FOLDER = Path(tempfile.mkdtemp(prefix="hwrlib-fuzz-"))
 SIZES = Normalisation()
 

@@ -1,0 +1,9 @@
+"""Tables of suspects."""
+
+import pandas as pd
+
+from hwrlib.audit import COLUMNS
+
+
+def table_of(*rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=COLUMNS)
