@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hwrlib.augment import augment, erase
+from hwrlib.augment import _elastic_field, _vary_strokes, augment, erase
 
 
 @pytest.fixture
@@ -85,3 +85,62 @@ def test_the_share_of_columns_that_is_erased_is_what_was_asked_for(share):
     heights = covered.sum(2)[covered.any(2)]
     assert heights.min() >= 15 and heights.max() == 40
     assert erase(images, 0) is images
+
+
+# Every distortion ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def places() -> dict[str, torch.Tensor]:
+    """Of 400 lines with a bar at each end, after `augment`: where the bars are, in px of the image, (400,) each."""
+    torch.manual_seed(0)
+    lines = torch.zeros(400, 1, 40, 320, dtype=torch.uint8)
+    lines[:, :, 10:30, 20:28] = lines[:, :, 10:30, 292:300] = 255
+    ink = augment(lines, torch.full((400,), 320))[0][:, 0]  # (400, H, W')
+    x, y = torch.arange(ink.shape[2]) + 0.5, torch.arange(40)[:, None] + 0.5
+    columns = ink.amax(1) > 0.2
+    middle = ((x * columns).sum(1) / columns.sum(1))[:, None, None]  # between the bars
+
+    def centre(part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return tuple((part * axis).sum((1, 2)) / part.sum((1, 2)) for axis in (x, y))
+
+    first, second = ink * (x < middle), ink * (x > middle)
+    (x1, y1), (x2, y2) = centre(first), centre(second)
+    heights = sum((bar.amax(2) > 0.3).sum(1) for bar in (first, second)) / 2
+    below, above = (centre(first * half)[0] for half in (y > y1[:, None, None] + 2, y < y1[:, None, None] - 2))
+    return {
+        "length": x2 - x1,
+        "rise": y2 - y1,
+        "height": heights,
+        "aspect": 20 * (x2 - x1) / heights,
+        "shift": (y1 + y2) / 2 - 20,
+        "lean": below - above,
+    }
+
+
+@pytest.mark.parametrize(
+    ("what", "spread"),
+    [("length", 42.9), ("rise", 4.16), ("height", 3.61), ("aspect", 34.7), ("shift", 2.51), ("lean", 2.32)],
+)
+def test_lines_vary_as_much_as_they_should(places, what, spread):
+    """In scale, rotation, proportion, place and slant; the spreads were measured once, and are stated to 10 %."""
+    assert float(places[what].std()) == pytest.approx(spread, rel=0.1)
+
+
+def test_lines_are_bent_in_both_directions():
+    torch.manual_seed(0)
+    across, down = _elastic_field(500, 40, 320, 1.0, torch.device("cpu"))
+    assert 2.2 < across.abs().max() <= 2.5 and 2.7 < down.abs().max() <= 3
+    assert across[:, :, 1:].sub(across[:, :, :-1]).abs().max() < 0.5  # slowly: strokes stay strokes
+
+
+def test_strokes_become_thicker_and_thinner_and_fade():
+    torch.manual_seed(0)
+    bars = torch.zeros(400, 1, 16, 16)
+    bars[..., 6:10] = 1
+    changed = _vary_strokes(bars, 1.0)[:, 0, 8]
+    full = changed[:, 7]  # inside a stroke there is no edge: what is missing has faded
+    beside, edge = changed[:, 5] / full, changed[:, 6] / full
+    assert 0.7 <= full.min() < 0.72 and 0.98 < full.max() <= 1
+    assert 0.4 < (beside > 0.05).float().mean() < 0.55 and 0.4 < (edge < 0.95).float().mean() < 0.55
+    assert beside.max() == pytest.approx(0.5, abs=0.01) and edge.min() == pytest.approx(0.5, abs=0.01)

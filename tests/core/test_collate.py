@@ -155,3 +155,35 @@ def test_characters_outside_the_charset_stay_in_the_text_alone():
 def test_heights_must_agree():
     with pytest.raises(ValueError, match=r"different heights \[16, 24\]"):
         ctc_collate([sample(32), sample(32, height=24)], charset=CHARSET)
+
+
+# Mixture -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_mixes_lines_from_everywhere_in_the_data_set():
+    """Lines stand in a table by writer or page: a batch of neighbours would teach one hand at a time."""
+    sampler = BucketSampler(np.full(800, 32), 8)
+    spans = [max(batch) - min(batch) for batch in sampler]
+    assert np.mean(spans) > 400  # 623 for eight lines at random, 7 for neighbours
+
+
+def test_batches_come_in_random_order_of_width():
+    means = np.array([WIDTHS[batch].mean() for batch in batches_at(0)])
+    assert 0.35 < (np.diff(means) > 0).mean() < 0.65  # 0.98 in the order in which the buckets are cut
+
+
+def test_each_epoch_draws_other_lines_for_fractional_shares():
+    shares = np.full(100, 0.5)
+    sampler = BucketSampler(np.full(200, 32), 8, shares=np.concatenate([shares, np.full(100, 1.5)]))
+    drawn = set()
+    for epoch in range(20):
+        sampler.start_at(epoch)
+        drawn.add(frozenset(line for line in sum(sampler, []) if line < 100))
+    assert len(set().union(*drawn)) == 100 and len(drawn) == 2  # systematic: every second line, one half or the other
+
+
+def test_evaluation_batches_hold_little_padding(folder):
+    loader = eval_loader(opened(folder), Charset("AELNO"), batch_size=4)
+    padding = [batch.image_widths.max() - batch.image_widths.min() for batch in loader]
+    widths = opened(folder).widths
+    assert max(padding) < widths.max() - widths.min()

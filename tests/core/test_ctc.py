@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hwrlib.charset import Charset
 from hwrlib.collate import Batch
-from hwrlib.ctc import Symbol, ctc_loss, frames_needed, greedy_decode, greedy_symbols, text_log_probabilities
+from hwrlib.ctc import Symbol, ctc_loss, frames_needed, greedy_decode, greedy_symbols, merge_repeats, text_log_probabilities
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN
 from hwrlib.models.recognizer import Recognizer
@@ -197,3 +197,8 @@ def test_text_probabilities_of_long_lines_do_not_underflow():
     log_probs = log_probs_of([1, 0] * 600, sure=0.9).double()
     (value,) = text_log_probabilities(log_probs, np.array([1200]), [[1] * 600])
     assert 1200 * np.log(0.9) <= value < 0
+
+
+def test_the_confidence_of_a_symbol_is_the_highest_of_its_frames():
+    (symbol,) = merge_repeats([0, 1, 1, 1, 0], [0.9, 0.4, 0.8, 0.5, 0.9])
+    assert symbol == (1, 1, 3, 0.8)

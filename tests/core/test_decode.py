@@ -130,7 +130,16 @@ def test_cmyk_jpeg(word, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "orientation, turned", [(3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_90), (8, Image.Transpose.ROTATE_270)]
+    "orientation, turned",
+    [
+        (2, Image.Transpose.FLIP_LEFT_RIGHT),
+        (3, Image.Transpose.ROTATE_180),
+        (4, Image.Transpose.FLIP_TOP_BOTTOM),
+        (5, Image.Transpose.TRANSPOSE),
+        (6, Image.Transpose.ROTATE_90),
+        (7, Image.Transpose.TRANSVERSE),
+        (8, Image.Transpose.ROTATE_270),
+    ],
 )
 def test_exif_rotation_is_undone(word, tmp_path, orientation, turned):
     exif = Image.Exif()

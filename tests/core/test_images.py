@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hwrlib.images import Normalisation, _evenly_lit, normalise
+from hwrlib.images import Normalisation, _evenly_lit, holds_two_lines, normalise
 
 SIZES = Normalisation(height=32, max_width=128, min_width=32)
 
@@ -182,3 +182,21 @@ def test_dark_ink_in_a_dark_photo_is_not_taken_for_white_on_black(long_word):
 def test_an_evenly_lit_scan_stays_as_it_is(long_word):
     for grey in (long_word, photographed(long_word, np.linspace(0.9, 1, long_word.shape[1])[None])):
         assert _evenly_lit(grey) is None
+
+
+# Two lines in one crop -----------------------------------------------------------------------------------------------
+
+
+def rows_of(upper: int, valley: int, lower: int) -> np.ndarray:
+    """(48, 192) ink: two rows of writing with a valley between them; mean ink of a row, 0-255."""
+    return np.repeat(np.repeat(np.uint8([upper, valley, lower]), 16)[:, None], 192, axis=1)
+
+
+@pytest.mark.parametrize("valley, is_double", [(0, True), (44, True), (56, False), (100, False)])
+def test_a_valley_half_as_deep_as_the_rows_are_dark_separates_two_lines(valley, is_double):
+    for upper, lower in ((100, 100), (100, 110), (110, 100)):
+        assert holds_two_lines(rows_of(upper, valley, lower)) == is_double
+
+
+def test_an_empty_image_holds_no_two_lines():
+    assert not holds_two_lines(np.zeros((48, 192), np.uint8))

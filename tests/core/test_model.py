@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from hwrlib.model import ARCHITECTURES, CRNN, BiLSTM, FeatureDropout, Parts
+from hwrlib.model import ARCHITECTURES, CRNN, BiLSTM, ColumnMax, FeatureDropout, Parts
 
 
 def baseline(num_classes: int) -> CRNN:
@@ -193,3 +193,46 @@ def test_dropped_features_are_the_same_in_every_frame_of_a_sample():
     assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
     assert float(dropped.mean()) == pytest.approx(1, abs=0.05)
     assert dropout.eval()(dropped) is dropped and FeatureDropout(0.0)(dropped) is dropped
+
+
+def test_dropout_acts_on_the_columns_between_the_layers_and_before_the_classifier():
+    model, seen = CRNN(9, width=8, hidden=6, layers=3, dropout=0.2).train(), []
+    for dropout in (model.dropout, model.rnn.dropout):
+        dropout.register_forward_hook(
+            lambda _, given, dropped: seen.append((given[0].shape[2], torch.equal(given[0], dropped)))
+        )
+    torch.manual_seed(0)
+    model(torch.rand(4, 1, 16, 64), torch.full((4,), 64))
+    assert seen == [(32, False), (12, False), (12, False), (12, False)]  # 4 * width features, then 2 * hidden
+
+
+# Ours, layer by layer ------------------------------------------------------------------------------------------------
+
+
+def test_residual_stage_by_stage():
+    model, shapes = CRNN(96, width=16, depth=2).eval(), []
+    for layer in model.cnn:
+        layer.register_forward_hook(lambda _, given, y: shapes.append(tuple(y.shape)))
+    with torch.inference_mode():
+        model(torch.zeros(2, 1, 40, 256), torch.tensor([256, 256]))
+    assert shapes == [(2, 16, 20, 128), (2, 16, 20, 128), (2, 32, 10, 64), (2, 64, 5, 64), (2, 64, 64)]
+
+
+def test_a_column_is_its_strongest_response():
+    features = torch.tensor([[[[1.0, -2.0], [3.0, -1.0]]]])  # (N, F, H, W)
+    assert ColumnMax()(features).tolist() == [[[3.0, -1.0]]]
+
+
+def test_further_blocks_of_a_stage_change_nothing_at_first():
+    model = CRNN(9, width=8, depth=3).train()
+    ink = torch.rand(2, 8, 6, 10)
+    for block in (model.cnn.stage1[1], model.cnn.stage1[2]):
+        assert torch.equal(block(ink), ink)
+    assert not torch.equal(model.cnn.stage1[0](ink), ink)
+
+
+def test_both_heads_start_with_the_blank_at_three_quarters():
+    model = CRNN(96, width=8, hidden=6)
+    for head in (model.classifier, model.shortcut):
+        probabilities = head.bias.detach().softmax(0)
+        assert float(probabilities[0]) == pytest.approx(0.75) and probabilities[1:].unique().numel() == 1

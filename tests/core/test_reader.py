@@ -9,7 +9,7 @@ from hwrlib.charset import Charset
 from hwrlib.images import Normalisation
 from hwrlib.model import CRNN
 from hwrlib.models.recognizer import Recognizer
-from hwrlib.reader import Reading
+from hwrlib.reader import Reading, read_lines
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +112,27 @@ def test_one_image_is_never_taken_for_a_sequence(recognizer, paths):
         assert len(recognizer.log_probs(image)) == 1
     (error,) = recognizer.try_read("nowhere.png")
     assert "nowhere.png: there is no such file" in str(error)
+
+
+class SureOf:
+    """A model of stride 4 that reads "A" in every image, with a confidence."""
+
+    stride = 4
+
+    def __init__(self, confidence: float):
+        self.confidence = confidence
+
+    def infer(self, images: np.ndarray, image_widths: np.ndarray) -> np.ndarray:
+        frames = np.full((images.shape[3] // self.stride, len(images), 2), [1 - 1e-9, 1e-9])
+        frames[2] = 1 - self.confidence, self.confidence
+        return np.log(frames)
+
+
+@pytest.mark.parametrize("confidence, warned", [(0.55, True), (0.65, False), (0.95, False)])
+def test_an_image_of_two_rows_is_doubted_only_if_it_is_read_with_doubt(confidence, warned):
+    """A form has printed words above a name, and the name is read well."""
+    image = np.full((60, 240), 255, np.uint8)
+    image[4:22, 10:230:6] = image[40:58, 10:230:6] = 0
+    sizes = Normalisation(height=40, max_width=256, min_width=32)
+    (reading,) = read_lines(SureOf(confidence), Charset("A"), sizes, [image])
+    assert reading.confidence == pytest.approx(confidence, abs=0.01) and reading.holds_two_lines == warned

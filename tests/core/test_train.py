@@ -171,3 +171,22 @@ def test_a_bad_batch_keeps_the_gradients_accumulated_before_it(tiny, monkeypatch
 def gradient_norm(training: Training) -> float:
     gradients = [p.grad.norm() for p in training.plain_model.parameters() if p.grad is not None]
     return float(torch.stack(gradients).norm())
+
+
+def test_an_epoch_trains_a_model_that_was_evaluated_before(tiny):
+    training, loader = begun(tiny(), count=16)
+    training.model.eval()
+    train_one_epoch(training, loader)
+    assert training.model.training
+
+
+def test_a_label_that_does_not_fit_its_image_does_not_count_in_the_loss(run, tiny):
+    model, charset, normalisation, _ = load_model(run.folder / "best_model.pth")
+    dataset = LineDataset(tiny().data, "validation", normalisation)
+    dataset.select(np.arange(8), "for this test")
+    loader = eval_loader(dataset, charset)
+    before = evaluate(model, loader, charset)
+    dataset.texts[0] = "LEO" * 40
+    after = evaluate(model, loader, charset)
+    assert np.isfinite(after.loss) and after.loss == pytest.approx(before.loss, abs=before.loss)
+    assert after.scores.cer > before.scores.cer

@@ -110,7 +110,7 @@ def test_as_many_alternatives_as_wanted(unsure, images):
     for count in (0, 1, 3):
         for reading, whole in zip(unsure.read(images, alternatives=count), most):
             assert reading.alternatives == whole.alternatives[:count] and reading.text == whole.text
-    with pytest.raises(ValueError, match="alternatives one from 0, not 64 and -1"):
+    with pytest.raises(ValueError, match="alternatives must be an integer from 0, not -1"):
         unsure.read(images, alternatives=-1)
 
 
