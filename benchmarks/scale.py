@@ -25,12 +25,12 @@ from hwrlib.charset import Charset
 from hwrlib.runs.config import TrainConfig
 from hwrlib.sets.dataset import LineDataset
 from hwrlib.collate import train_loader
-from hwrlib.runs.state import start
+from hwrlib.runs.state import new_training
 from hwrlib.train import train_step
 lines = LineDataset(sys.argv[1], "train")
 charset = Charset.from_texts(lines.texts)
 loader = train_loader(lines, charset, batch_size=16)
-training = start(TrainConfig(), charset, len(loader))
+training = new_training(TrainConfig(), charset, len(loader))
 loader = training.accelerator.prepare(loader)
 began, left = time.perf_counter(), int(sys.argv[2])
 while left > 0:

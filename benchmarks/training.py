@@ -23,7 +23,7 @@ from hwrlib.ctc import ctc_loss
 from hwrlib.decode import to_grey
 from hwrlib.images import normalise
 from hwrlib.runs.config import TrainConfig
-from hwrlib.runs.state import Training, start
+from hwrlib.runs.state import Training, new_training
 from hwrlib.runs.training_data import training_data
 from hwrlib.sets.dataset import LineDataset
 from hwrlib.train import train_step
@@ -43,7 +43,7 @@ def training_throughput(data: str | Path, recipe: str | Path) -> dict[str, Any]:
     """
     config = TrainConfig.from_yaml(recipe, data=str(data))
     lines, _, charset = training_data(config)
-    training = start(config, charset, math.ceil(len(lines) / config.batch_size))
+    training = new_training(config, charset, math.ceil(len(lines) / config.batch_size))
     loader = training.accelerator.prepare(train_loader(lines, charset, batch_size=config.batch_size))
     other = plain.PlainTraining(data)
     batches = list(_first_batches(loader))

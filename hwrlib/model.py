@@ -50,12 +50,12 @@ class CRNN(nn.Module):
         super().__init__()
         if architecture not in ARCHITECTURES:
             raise ValueError(f"no architecture is called {architecture!r}; there are: {', '.join(ARCHITECTURES)}")
-        build = ARCHITECTURES[architecture]
+        build, self.stride = ARCHITECTURES[architecture]
         known = {name: value.default for name, value in inspect.signature(build).parameters.items() if name != "num_classes"}
         if unknown := sorted(set(sizes) - set(known)):
             raise ValueError(f"{architecture!r} has no {', '.join(unknown)}; its sizes are: {', '.join(known) or 'fixed'}")
         self.arguments = dict(num_classes=num_classes, architecture=architecture, **known | sizes)  # `CRNN(**arguments)`
-        self.cnn, self.stride, self.rnn, self.classifier, self.shortcut = build(num_classes, **sizes)
+        self.cnn, self.rnn, self.classifier, self.shortcut = build(num_classes, **sizes)
         self.dropout = FeatureDropout(self.rnn.dropout.p)
         self.precision = "fp32"
 
@@ -95,7 +95,6 @@ class Parts(NamedTuple):
     """The parts of a CRNN."""
 
     cnn: nn.Module  # (N, 1, H, W) -> (N, F, W / stride)
-    stride: int  # px of image width per frame
     rnn: "BiLSTM"  # (T, N, F) -> (T, N, 2 * hidden); its dropout also acts before it and before the classifier
     classifier: nn.Module  # (T, N, 2 * hidden) -> (T, N, C)
     shortcut: nn.Module | None  # (N, F, T) -> (T, N, C), for training only
@@ -133,7 +132,7 @@ def residual(
     ).to(memory_format=torch.channels_last)  # the layout in which CPUs and tensor cores convolve fastest
     rnn = BiLSTM(4 * width, hidden, num_layers=layers, dropout=dropout)
     classifier = init_blank_bias(nn.Linear(2 * hidden, num_classes))
-    return Parts(cnn, 4, rnn, classifier, init_blank_bias(ShortcutHead(4 * width, num_classes)))
+    return Parts(cnn, rnn, classifier, init_blank_bias(ShortcutHead(4 * width, num_classes)))
 
 
 def stage(depth: int, in_channels: int, out_channels: int, *, stride: tuple[int, int] = (1, 1)) -> nn.Sequential:
@@ -153,10 +152,11 @@ def baseline(num_classes: int) -> Parts:
         stages[f"stage{number}"] = nn.Sequential(convolution, nn.ReLU(inplace=True), nn.MaxPool2d(2))
         channels = out_channels
     cnn = in_sequence(**stages, columns=nn.Flatten(1, 2))  # (N, 256 * H/8, W/8)
-    return Parts(cnn, 8, BiLSTM(256 * 8, 256, num_layers=2), nn.Linear(512, num_classes), None)
+    return Parts(cnn, BiLSTM(256 * 8, 256, num_layers=2), nn.Linear(512, num_classes), None)
 
 
-ARCHITECTURES: dict[str, Callable[..., Parts]] = {"residual": residual, "baseline": baseline}
+# How each is built, and px of image width per frame.
+ARCHITECTURES: dict[str, tuple[Callable[..., Parts], int]] = {"residual": (residual, 4), "baseline": (baseline, 8)}
 
 
 def in_sequence(**layers: nn.Module) -> nn.Sequential:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,20 +16,38 @@ from hwrlib.models.locate import find_checkpoint
 CLASS_LAYERS = ("classifier.", "shortcut.")  # layers whose weights have a row for each class
 
 
-def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
-    """Give a fresh model the weights of another one, to continue training from there.
+class Initial(NamedTuple):
+    """A trained model from which another training starts."""
 
-    Args:
-        source: as `find_checkpoint` accepts it.
-        model: to be changed. Characters that the other does not know keep their random weights. Its LSTM may be wider
-            (`hidden`) and its stages deeper (`depth`): at first nothing listens to the new units, and the new blocks
-            change nothing, so that it reads as the other does.
-        charset: of `model`.
+    path: Path
+    model: CRNN
+    charset: Charset
+
+
+def load_initial(source: str | Path) -> Initial:
+    """The model to start from, on the CPU; `source` is what `find_checkpoint` accepts.
+
     Raises:
-        FileNotFoundError, ValueError: there is no such checkpoint, or its layers have other sizes.
+        FileNotFoundError, ValueError: there is no such checkpoint, or it is damaged.
     """
     path = find_checkpoint(source)
-    other, other_charset, _, _ = load_model(path)
+    model, charset, _, _ = load_model(path)
+    return Initial(path, model, charset)
+
+
+def start_from(initial: Initial, model: CRNN, charset: Charset) -> None:
+    """Give a fresh model the weights of a trained one.
+
+    Args:
+        initial: the trained model.
+        model: the fresh one, which is changed. Characters that the trained one does not know keep their random weights. Its
+            LSTM may be wider (`hidden`) and its stages deeper (`depth`): at first, the weights of the new units' outputs
+            are 0 and the new blocks are the identity, so that both models read the same.
+        charset: of `model`.
+    Raises:
+        ValueError: the layers have other sizes.
+    """
+    path, other, other_charset = initial
     theirs, ours = (
         {key: value for key, value in each.arguments.items() if key not in ("num_classes", "dropout")}
         for each in (other, model)
@@ -41,23 +60,25 @@ def start_from(source: str | Path, model: CRNN, charset: Charset) -> None:
         )
     shared = [c for c in charset.characters if not other_charset.missing(c)]
     rows, other_rows = ([BLANK, *known.encode("".join(shared))] for known in (charset, other_charset))
-    weights = other.state_dict()
-    for name, value in model.state_dict().items():
-        if name not in weights:  # of a new block at the end of a stage, which changes nothing at first
-            weights[name] = value
-        elif name.startswith("rnn.") and value.shape != weights[name].shape:
-            weights[name] = _widened(weights[name], value, row_blocks=4, column_blocks=1 if "weight_hh" in name else 2)
-        elif name == "classifier.weight" and value.shape[1] != weights[name].shape[1]:
-            weights[name] = _widened(weights[name], torch.zeros(len(weights[name]), value.shape[1]), 1, 2)
+    trained, weights = other.state_dict(), {}
+    for name, fresh in model.state_dict().items():
+        weights[name] = _grown(name, trained[name], fresh) if name in trained else fresh  # a new block stays the identity
         if name.startswith(CLASS_LAYERS):
-            value = value.clone()
-            value[rows] = weights[name][other_rows]
-            weights[name] = value
+            weights[name] = fresh.index_copy(0, torch.tensor(rows), weights[name][other_rows])
     model.load_state_dict(weights)
 
 
+def _grown(name: str, trained: Tensor, fresh: Tensor) -> Tensor:
+    """The trained weights of a layer, in the shape of those of a layer that may have more units."""
+    if name.startswith("rnn.") and fresh.shape != trained.shape:
+        return _widened(trained, fresh, row_blocks=4, column_blocks=1 if "weight_hh" in name else 2)
+    if name == "classifier.weight" and fresh.shape[1] != trained.shape[1]:
+        return _widened(trained, torch.zeros(len(trained), fresh.shape[1]), row_blocks=1, column_blocks=2)
+    return trained
+
+
 def _widened(smaller: Tensor, larger: Tensor, row_blocks: int, column_blocks: int) -> Tensor:
-    """Weights of an LSTM among those of one with more units, whose own weights stay random, and whom the old ones ignore.
+    """Weights of an LSTM within those of one with more units, whose own weights stay random; the old units ignore them.
 
     Args:
         smaller: (rows, ...), a block of rows for each gate and a block of columns for each direction.

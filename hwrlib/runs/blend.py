@@ -22,7 +22,7 @@ from hwrlib.models.checkpoint import load_model, save_model
 from hwrlib.models.locate import BEST, find_checkpoint
 from hwrlib.models.precision import resolve_precision
 from hwrlib.models.recognizer import LANGUAGE_SUFFIX
-from hwrlib.models.transfer import start_from
+from hwrlib.models.transfer import load_initial, start_from
 from hwrlib.runs.config import TrainConfig
 from hwrlib.runs.state import build_model
 from hwrlib.runs.training_data import load_splits
@@ -53,7 +53,7 @@ def blend(run: str | Path, keep: float | None = None) -> tuple[Path, dict[float,
     if not config.start_from:
         raise ValueError(f"{best}: its training began with random weights (no `start_from`), so there is nothing to keep")
     initial = build_model(config, len(charset))
-    start_from(config.start_from, initial, charset)
+    start_from(load_initial(config.start_from), initial, charset)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, before, after = model.to(device), initial.to(device).state_dict(), _copy(model.to(device).state_dict())
     model.precision = resolve_precision(config.precision, device)

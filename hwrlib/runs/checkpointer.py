@@ -1,7 +1,8 @@
-"""What a run leaves in its folder while it goes on, and how it is taken up again."""
+"""The files of a run: what a training saves in its folder, and how it resumes from there."""
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
@@ -12,17 +13,20 @@ import torch
 
 from hwrlib.common.files import atomic_write
 from hwrlib.common.progress import logger
+from hwrlib.model import CRNN
 from hwrlib.models.checkpoint import load_safely, save_atomically, save_model
 from hwrlib.models.locate import BEST, RESUME, epoch_checkpoints, epoch_path
+from hwrlib.models.precision import resolve_precision
+from hwrlib.models.recognizer import Recognizer
 from hwrlib.runs.interrupt import InterruptLater
 from hwrlib.runs.state import Training
 
 
 class Checkpointer:
-    """Writes what a run leaves in its folder, on the main process only, and restores a training from there.
+    """Saves a training in the folder of its run, on the main process only, and restores it from there.
 
-    Used as a context, it delays an interrupt until the step in progress is finished and its state saved. A folder that
-    somebody removes in the middle of the training is made again.
+    Used as a context, it delays an interrupt until the step in progress is finished and its state saved. If the
+    folder is removed during the training, it is created again.
 
     Args:
         training: to be saved and restored.
@@ -34,6 +38,7 @@ class Checkpointer:
         self.saved_at, self.interrupt = time.monotonic(), InterruptLater()
         self.is_main = training.accelerator.is_main_process
         self.best_cer = math.inf  # of the best model that is saved
+        self._best: CRNN | None = None  # a copy of it, unless an earlier process saved it
 
     def __enter__(self) -> Checkpointer:
         if self.is_main:
@@ -59,7 +64,7 @@ class Checkpointer:
             self.board.file_writer.add_summary(summary)
 
     def _restore_folder(self) -> None:
-        """Make the folder again if it was removed: the training is worth more than the files that are lost."""
+        """Create the folder again if it was removed: the training is worth more than the lost files."""
         if not self.folder.is_dir():
             logger.warning("%s was removed; it is made again, and saving goes on there", self.folder)
             self.folder.mkdir(parents=True)
@@ -121,7 +126,7 @@ class Checkpointer:
         paths = [epoch_path(self.folder, training.epoch)]
         if row["validation_cer"] <= self.best_cer:
             paths.append(self.folder / BEST)
-            self.best_cer = row["validation_cer"]
+            self.best_cer, self._best = row["validation_cer"], copy.deepcopy(training.best_model)
         for path in paths:
             save_model(
                 path,
@@ -135,6 +140,13 @@ class Checkpointer:
             old.unlink()
         self._write_tables()
         self._save_state()
+
+    def best_recognizer(self) -> Recognizer:
+        """The best model, to read with; from memory if this process has trained it."""
+        if self._best is None:
+            return Recognizer.from_checkpoint(self.folder / BEST, decoder=None)
+        self._best.precision = resolve_precision("auto", self.training.accelerator.device)  # as a loaded one has it
+        return Recognizer(self._best, self.training.charset, self.training.config.normalisation)
 
     def _write_tables(self) -> None:
         losses, history = self.training.losses, self.training.history

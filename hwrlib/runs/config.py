@@ -144,18 +144,26 @@ class TrainConfig:
     )
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type is float and type(value) is int:  # `learning_rate: 1` is the same as 1.0
+                object.__setattr__(self, field.name, float(value))
         faults = [fault for field in dataclasses.fields(self) if (fault := _fault(self, field))]
-        if not faults and self.min_width > self.max_width:
-            faults = [f"min_width {self.min_width} exceeds max_width {self.max_width}"]
-        if not faults and self.model == "baseline" and self.height != 64:
-            faults = [f"model: baseline reads images of height 64, not {self.height}"]
-        if not faults and self.characters:
-            try:
-                Charset(self.characters)
-            except ValueError as error:
-                faults = [f"characters: {error}"]
-        if faults:
+        if faults := faults or self._conflicts():
             raise ValueError("; ".join(faults))
+
+    def _conflicts(self) -> list[str]:
+        """Knobs whose values, each allowed by itself, do not go together."""
+        found = []
+        if self.min_width > self.max_width:
+            found.append(f"min_width {self.min_width} exceeds max_width {self.max_width}")
+        if self.model == "baseline" and self.height != 64:
+            found.append(f"model: baseline reads images of height 64, not {self.height}")
+        try:
+            Charset(self.characters or "any")
+        except ValueError as error:
+            found.append(f"characters: {error}")
+        return found
 
     @property
     def extra_folders(self) -> list[str]:
@@ -228,11 +236,9 @@ class TrainConfig:
 
 
 def _fault(config: TrainConfig, field: dataclasses.Field) -> str | None:
-    """What is wrong with a knob's value, if anything; an int is accepted as a float."""
+    """What is wrong with a knob's value, if anything."""
     value, wanted, limits = getattr(config, field.name), field.type, field.metadata
-    if wanted is float and type(value) is int:
-        object.__setattr__(config, field.name, float(value))
-    elif type(value) is not wanted:
+    if type(value) is not wanted:
         hint = " (write 0.001, not 1e-3)" if wanted is float and isinstance(value, str) else ""
         return f"{field.name} must be {wanted.__name__}, not {value!r}{hint}"
     if limits["choices"] and value not in limits["choices"]:

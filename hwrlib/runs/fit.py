@@ -35,10 +35,11 @@ from hwrlib.common.files import locked, with_remedy
 from hwrlib.common.progress import Progress, duration, logger, logging_to
 from hwrlib.models.locate import BEST, RESUME
 from hwrlib.models.recognizer import LANGUAGE_SUFFIX
+from hwrlib.models.transfer import load_initial
 from hwrlib.runs.checkpointer import Checkpointer
 from hwrlib.runs.config import TrainConfig
 from hwrlib.runs.language import leave_language, read_texts
-from hwrlib.runs.state import Training, on_cpu, start
+from hwrlib.runs.state import Training, new_training, on_cpu
 from hwrlib.runs.training_data import check_files, digest, training_data
 from hwrlib.sets.dataset import JoinedLines, LineDataset
 from hwrlib.train import Evaluation, evaluate, train_one_epoch
@@ -70,7 +71,7 @@ def fit(
     on_epoch: Callable[[pd.DataFrame], None] = lambda history: None,
     on_step: Callable[[Training], None] = lambda training: None,
 ) -> Run:
-    """Train a recogniser and leave everything about it in a folder.
+    """Train a recogniser and save everything about it in a folder.
 
     Args:
         config: all knobs.
@@ -92,11 +93,14 @@ def fit(
     if not isinstance(resume, bool):
         raise ValueError(f"resume must be True or False, not {resume!r}")
     check_files(config, with_data=sets is None)
-    more_texts = _texts_for_language(config)
+    # Read before the training starts, so that a bad file does not end it hours later.
+    initial = load_initial(config.start_from) if config.start_from else None
+    more_texts = read_texts(config.language_text) if config.language_text else ()
     with _opened_folder(run_dir, resume) as folder, with_remedy(folder), logging_to(folder / "train.log"):
         lines, validation_set, charset = training_data(config, sets)
         digests = digest(*lines.datasets), digest(validation_set)
-        training = start(config, charset, math.ceil(len(lines) / config.batch_size), lines=digests)
+        batches = math.ceil(len(lines) / config.batch_size)
+        training = new_training(config, charset, batches, initial=initial, lines=digests)
         checkpointer = Checkpointer(training, folder)
         if resume:
             checkpointer.restore()
@@ -107,7 +111,7 @@ def fit(
         with with_remedy(folder, kept="the last saved checkpoint is intact"), checkpointer:
             _run_epochs(training, checkpointer, loader, validation_loader, on_epoch, on_step)
         if training.accelerator.is_main_process:
-            _leave_language(folder, config, lines, validation_set, more_texts)
+            _leave_language(checkpointer, lines, validation_set, more_texts)
     history = pd.DataFrame(training.history)
     return Run(folder, history, float(history["validation_cer"].min()))
 
@@ -164,9 +168,8 @@ def report_epoch(training: Training, validation: Evaluation) -> None:
         logger.warning(ALL_BLANK, training.epoch)
 
 
-@atexit.register
 def _leave_group() -> None:
-    """Leave the other processes, if any, before Python ends (PyTorch issue 190489).
+    """Leave the other processes before Python ends (PyTorch issue 190489).
 
     Their connections have threads, which DistributedDataParallel keeps alive to the end. One that lets go of a tensor while
     Python is already ending aborts the process, so they get time to let go of the last ones.
@@ -177,26 +180,18 @@ def _leave_group() -> None:
         time.sleep(0.5)
 
 
-def _texts_for_language(config: TrainConfig) -> Sequence[str] | Mapping[str, float]:
-    """The texts of `language_text`, read before the training starts, so that a bad file does not end it hours later."""
-    return read_texts(config.language_text) if config.language_text else ()
-
-
 def _leave_language(
-    folder: Path,
-    config: TrainConfig,
-    lines: JoinedLines,
-    validation_set: LineDataset,
-    more: Sequence[str] | Mapping[str, float],
+    checkpointer: Checkpointer, lines: JoinedLines, validation_set: LineDataset, more: Sequence[str] | Mapping[str, float]
 ) -> None:
-    """Save the language model of a finished training beside its best model; without one, no earlier one is left there."""
-    if not config.language_order:
-        return (folder / BEST).with_suffix(LANGUAGE_SUFFIX).unlink(missing_ok=True)
+    """Save the language model of a finished training beside its best model, or remove an earlier one."""
+    order, path = checkpointer.training.config.language_order, checkpointer.folder / BEST
+    if not order:
+        return path.with_suffix(LANGUAGE_SUFFIX).unlink(missing_ok=True)
     labels = [text for part in lines.datasets for text in part.texts]
     try:
-        leave_language(folder / BEST, labels, validation_set, order=config.language_order, more=more)
-    except (ValueError, OSError) as error:  # the model is there, and worth more
-        logger.warning("no language model was left: %s; fit it with: python -m hwrlib.runs.language %s", error, folder)
+        leave_language(checkpointer.best_recognizer(), path, labels, validation_set, order=order, more=more)
+    except (ValueError, OSError) as error:  # the model is saved, and worth more
+        logger.warning("no language model was saved: %s; fit it with: python -m hwrlib.runs.language %s", error, path.parent)
 
 
 def new_run_folder(runs_dir: str | Path = "runs") -> Path:
@@ -214,9 +209,12 @@ def new_run_folder(runs_dir: str | Path = "runs") -> Path:
 @contextmanager
 def _opened_folder(run_dir: str | Path | None, resume: bool) -> Iterator[Path]:
     """The run's folder, locked against other trainings while the block runs; the main process decides for all."""
-    folder, is_main = Path(run_dir) if run_dir else None, PartialState(cpu=on_cpu()).is_main_process
+    folder, processes = Path(run_dir) if run_dir else None, PartialState(cpu=on_cpu())
+    if processes.num_processes > 1:
+        atexit.unregister(_leave_group)  # of an earlier training
+        atexit.register(_leave_group)
     with ExitStack() as lock:
-        if is_main:
+        if processes.is_main_process:
             folder = folder or new_run_folder()
             lock.enter_context(locked(folder, wait=False))
             if not resume and (folder / RESUME).exists():

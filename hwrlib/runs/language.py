@@ -155,6 +155,7 @@ def _frequency(cell: str, place: str) -> float:
 
 
 def leave_language(
+    recognizer: Recognizer,
     checkpoint: str | Path,
     labels: Sequence[str],
     validation: LineDataset,
@@ -165,7 +166,8 @@ def leave_language(
     """Fit a language to a trained model, tune it, and save it beside the model.
 
     Args:
-        checkpoint: the model, `.pth` or `.onnx`; the language gets its name with the suffix `.lm`.
+        recognizer: the model.
+        checkpoint: its file, `.pth` or `.onnx`; the language gets this name with the suffix `.lm`.
         labels: that the model was trained on.
         validation: lines that it was not trained on; at most a thousand are used.
         order: characters of an n-gram.
@@ -173,7 +175,6 @@ def leave_language(
     Raises:
         WriteError: the disk is full or read-only.
     """
-    recognizer = Recognizer.from_checkpoint(checkpoint, decoder=None)
     chosen = np.random.default_rng(0).permutation(len(validation))[:HELD_OUT]
     texts, frames = [validation.texts[i] for i in chosen], _frames(recognizer, validation, chosen)
     language = fit_language(labels, recognizer.charset, held_out=texts, order=order, more=more)
@@ -207,12 +208,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         checkpoint = find_checkpoint(options.checkpoint)
         texts = read_texts(options.text) if options.text else ()
-        normalisation = Recognizer.from_checkpoint(checkpoint, decoder=None).normalisation
-        labels = LineDataset(options.data, "train", normalisation).texts
-        validation = LineDataset(options.data, "validation", normalisation)
+        recognizer = Recognizer.from_checkpoint(checkpoint, decoder=None)
+        labels = LineDataset(options.data, "train", recognizer.normalisation).texts
+        validation = LineDataset(options.data, "validation", recognizer.normalisation)
         if options.corrections:
             apply_decisions(validation, options.corrections)
-        decoder = leave_language(checkpoint, labels, validation, order=options.order, more=texts).decoder
+        decoder = leave_language(recognizer, checkpoint, labels, validation, order=options.order, more=texts).decoder
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

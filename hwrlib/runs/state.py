@@ -22,7 +22,7 @@ from hwrlib.metrics import Scores
 from hwrlib.model import CRNN
 from hwrlib.models.checkpoint import named_by_stage
 from hwrlib.models.precision import resolve_precision
-from hwrlib.models.transfer import start_from
+from hwrlib.models.transfer import Initial, start_from
 from hwrlib.runs.config import TrainConfig
 from hwrlib.runs.optim import build_optimizers, build_schedulers, ema_update
 from hwrlib.synthetic.paper import photograph
@@ -193,13 +193,21 @@ class Training:
         self.losses, self.history = state["losses"].tolist(), state["history"]
 
 
-def start(config: TrainConfig, charset: Charset, batches: int, *, lines: tuple[str, str] = ("", "")) -> Training:
+def new_training(
+    config: TrainConfig,
+    charset: Charset,
+    batches: int,
+    *,
+    initial: Initial | None = None,
+    lines: tuple[str, str] = ("", ""),
+) -> Training:
     """A training at its start.
 
     Args:
         config: all knobs.
         charset: of the labels.
         batches: per epoch, over all processes.
+        initial: the model of `start_from`; None: random weights.
         lines: digests of the training and the validation lines, by which a resumed run recognises them.
     """
     # Gradients of near-certain frames are so small that a CPU would treat them digit by digit; as zeros they make a step
@@ -207,8 +215,8 @@ def start(config: TrainConfig, charset: Charset, batches: int, *, lines: tuple[s
     torch.set_flush_denormal(True)
     accelerator = Accelerator(mixed_precision="no", cpu=on_cpu(), gradient_accumulation_steps=config.accumulation)
     model = build_model(config, len(charset))
-    if config.start_from:
-        start_from(config.start_from, model, charset)
+    if initial is not None:
+        start_from(initial, model, charset)
     model, precision = model.to(accelerator.device), resolve_precision(config.precision, accelerator.device)
     model.precision = precision
     averaged = AveragedModel(model, multi_avg_fn=ema_update(config.ema), use_buffers=True) if config.ema else None

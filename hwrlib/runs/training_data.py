@@ -4,16 +4,12 @@ import hashlib
 import reprlib
 
 import numpy as np
-import torch
 
 from hwrlib.charset import Charset
 from hwrlib.common.progress import logger
 from hwrlib.ctc import frames_needed
-from hwrlib.model import CRNN
-from hwrlib.models.checkpoint import load_model
-from hwrlib.models.locate import find_checkpoint
+from hwrlib.model import ARCHITECTURES
 from hwrlib.runs.config import TrainConfig
-from hwrlib.runs.state import build_model
 from hwrlib.sets.corrections import apply_decisions, read_decisions
 from hwrlib.sets.dataset import JoinedLines, LineDataset, check_split
 
@@ -28,7 +24,7 @@ def check_files(config: TrainConfig, *, with_data: bool = True) -> None:
         with_data: check the splits of `config.data`, too.
     Raises:
         FileNotFoundError: one is missing.
-        ValueError: `corrections` is not a table of decisions, or `start_from` not a checkpoint.
+        ValueError: `corrections` is not a table of decisions.
     """
     for split in ("train", "validation") if with_data else ():
         check_split(config.data, split)
@@ -36,8 +32,6 @@ def check_files(config: TrainConfig, *, with_data: bool = True) -> None:
         check_split(folder, "train")
     if config.corrections:
         read_decisions(config.corrections)
-    if config.start_from:
-        load_model(find_checkpoint(config.start_from))
 
 
 def training_data(
@@ -61,8 +55,9 @@ def training_data(
     charset = (
         Charset(config.characters) if config.characters else Charset.from_texts(t for part in parts for t in part.texts)
     )
+    _, stride = ARCHITECTURES[config.model]
     for part in parts:
-        skip_untrainable(part, charset, build_model(config, len(charset)))
+        skip_untrainable(part, charset, stride)
     return JoinedLines(parts), validation_set, charset
 
 
@@ -78,13 +73,17 @@ def load_splits(config: TrainConfig) -> tuple[LineDataset, LineDataset]:
     return splits[0], splits[1]
 
 
-def skip_untrainable(dataset: LineDataset, charset: Charset, model: CRNN) -> None:
+def skip_untrainable(dataset: LineDataset, charset: Charset, stride: int) -> None:
     """Exclude lines whose label needs more frames than their image has, or characters that the charset lacks.
 
+    Args:
+        dataset: changed.
+        charset: of the model.
+        stride: of the model, px of image width per frame.
     Raises:
         ValueError: they are more than 5 % of the split; the message names the first three.
     """
-    frames = model.output_lengths(torch.from_numpy(dataset.widths)).tolist()
+    frames = (np.asarray(dataset.widths) // stride).tolist()
     faults = [label_fault(text, count, charset) for text, count in zip(dataset.texts, frames)]
     bad = [i for i, fault in enumerate(faults) if fault]
     if not bad:

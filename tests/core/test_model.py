@@ -126,11 +126,10 @@ def test_unknown_architectures_and_sizes_are_rejected(arguments, said):
 
 def test_a_third_architecture_is_one_function_more(monkeypatch):
     def tiny(num_classes: int, *, hidden: int = 4) -> Parts:
-        return Parts(
-            nn.Sequential(nn.MaxPool2d(8), nn.Flatten(1, 2)), 8, BiLSTM(2, hidden), nn.Linear(2 * hidden, num_classes), None
-        )
+        cnn = nn.Sequential(nn.MaxPool2d(8), nn.Flatten(1, 2))
+        return Parts(cnn, BiLSTM(2, hidden), nn.Linear(2 * hidden, num_classes), None)
 
-    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny)
+    monkeypatch.setitem(ARCHITECTURES, "tiny", (tiny, 8))
     model = CRNN(5, architecture="tiny").eval()
     assert model.arguments == {"num_classes": 5, "architecture": "tiny", "hidden": 4}
     assert model(torch.rand(1, 1, 16, 64), torch.tensor([64])).log_probs.shape == (8, 1, 5)

@@ -12,7 +12,7 @@ from hwrlib.collate import eval_loader, train_loader
 from hwrlib.ctc import ctc_loss
 from hwrlib.models.checkpoint import load_model
 from hwrlib.runs.optim import build_optimizers
-from hwrlib.runs.state import Training, build_model, start
+from hwrlib.runs.state import Training, build_model, new_training
 from hwrlib.sets.dataset import LineDataset
 from hwrlib.train import evaluate, train_one_epoch, train_step
 
@@ -24,7 +24,7 @@ def begun(config, count: int | None = None) -> tuple[Training, object]:
     dataset = LineDataset(config.data, "train", config.normalisation)
     dataset.select(np.arange(count or len(dataset)), "for this test")
     loader = train_loader(dataset, CHARSET, batch_size=config.batch_size, seed=config.seed)
-    training = start(config, CHARSET, len(loader))
+    training = new_training(config, CHARSET, len(loader))
     return training, training.accelerator.prepare(loader)
 
 

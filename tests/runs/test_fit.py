@@ -221,8 +221,8 @@ from hwrlib.runs import fit, state
 from hwrlib import train
 from hwrlib.runs.config import TrainConfig
 
-trainings, start = [], fit.start
-fit.start = lambda *arguments, **named: trainings.append(start(*arguments, **named)) or trainings[-1]
+trainings, start = [], fit.new_training
+fit.new_training = lambda *arguments, **named: trainings.append(start(*arguments, **named)) or trainings[-1]
 ctc_loss = train.ctc_loss        # of which that of the second batch in one of the processes goes wrong
 train.ctc_loss = lambda *arguments: ctc_loss(*arguments) * (
     float("nan") if trainings[0].accelerator.process_index == len(trainings[0].losses) == 1 else 1)
@@ -251,3 +251,16 @@ def test_two_processes_make_one_training(tiny, tmp_path, write_split, launch):
     assert (first["bad"], second["bad"]) == ([], [1])
     assert first["steps"] == 5  # 5 batches in two epochs: 3 steps each, of which both skipped one
     assert len(pd.read_csv(tmp_path / "run/history.csv")) == 2 and (tmp_path / "run/best_model.pth").is_file()
+
+
+def test_the_initial_model_is_loaded_once_and_the_trained_one_not_at_all(run, tiny, tmp_path, monkeypatch):
+    loaded = []
+
+    def load(path, **options):
+        loaded.append(path)
+        return load_model(path, **options)
+
+    for module in ("transfer", "checkpoint"):
+        monkeypatch.setattr(f"hwrlib.models.{module}.load_model", load)
+    fit(tiny(start_from=str(run.folder), epochs=1, language_order=3), tmp_path / "run")
+    assert loaded == [run.folder / "best_model.pth"] and (tmp_path / "run" / "best_model.lm").is_file()

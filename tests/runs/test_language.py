@@ -208,14 +208,16 @@ def test_further_texts_reach_the_language(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("hwrlib.runs.fit.leave_language", lambda *labels, **options: given_texts.append((labels, options)))
     fit(tiny(epochs=1, train_limit=12, language_order=4, language_text=str(tmp_path / "names.csv")), tmp_path / "run")
     [(given_labels, options)] = given_texts
-    assert options == {"order": 4, "more": {"NOÉMIE": 3.0, "ZOE": 1.0}} and len(given_labels[1]) == 12
+    assert options == {"order": 4, "more": {"NOÉMIE": 3.0, "ZOE": 1.0}} and len(given_labels[2]) == 12
 
 
 def test_a_language_is_left_beside_the_model(finished, tiny, caplog):
     validation = LineDataset(tiny().data, "validation", tiny().normalisation)
     validation.texts = ["ANNE" if text == "LEO" else text for text in validation.texts]  # so that a language helps
     caplog.set_level("INFO", "hwrlib")
-    tuned = leave_language(finished / "best_model.pth", ["ANNE", "ZOE"] * 20, validation, order=3, more=["LEO 🙂 12"])
+    path = finished / "best_model.pth"
+    recognizer = Recognizer.from_checkpoint(path, decoder=None)
+    tuned = leave_language(recognizer, path, ["ANNE", "ZOE"] * 20, validation, order=3, more=["LEO 🙂 12"])
     loaded = Decoder.load(finished / "best_model.lm")
     assert replace(loaded, language=None) == replace(tuned.decoder, language=None)
     assert type(loaded.language) is type(tuned.decoder.language)

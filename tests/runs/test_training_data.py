@@ -7,7 +7,6 @@ from hwrlib.audit import save_suspects
 from hwrlib.charset import Charset
 from hwrlib.models.recognizer import Recognizer
 from hwrlib.runs.fit import fit
-from hwrlib.runs.state import build_model
 from hwrlib.runs.training_data import load_splits, skip_untrainable
 from hwrlib.sets.dataset import LineDataset
 from tests.audit.examples import table_of
@@ -20,13 +19,13 @@ def test_labels_too_long_for_their_images_are_skipped(tmp_path, write_split, tin
     table = tmp_path / "train.csv"
     table.write_text(table.read_text(encoding="utf-8").replace("TRAIN_007.png,LEA", "TRAIN_007.png," + "LEA" * 30))
     config = tiny(data=str(tmp_path))
-    dataset, model = LineDataset(tmp_path, "train", config.normalisation), build_model(config, len(CHARSET))
-    skip_untrainable(dataset, CHARSET, model)
+    dataset = LineDataset(tmp_path, "train", config.normalisation)
+    skip_untrainable(dataset, CHARSET, 4)
     assert len(dataset) == 29 and [skipped.name for skipped in dataset.skipped] == ["TRAIN_007.png"]
     assert "TRAIN_007.png" in caplog.text
     dataset.texts = ["LEA" * 30] * 2 + dataset.texts[2:]
     with pytest.raises(ValueError, match="train: 2 of 29 labels cannot be trained on.*TRAIN_000.png: . frames < 90 needed"):
-        skip_untrainable(dataset, CHARSET, model)
+        skip_untrainable(dataset, CHARSET, 4)
 
 
 def test_training_applies_corrections(tiny, drawn_set, tmp_path):
