@@ -6,6 +6,6 @@ labels they judge; `suspects` keeps the table of suspects and decisions; `review
 
 from hwrlib.audit.cross_validation import cross_validate, fold_sets
 from hwrlib.audit.suspects import save_suspects
-from hwrlib.audit.suspicion import COLUMNS, judge
+from hwrlib.audit.suspicion import SUSPECT_COLUMNS, judge
 
-__all__ = ["COLUMNS", "cross_validate", "fold_sets", "judge", "save_suspects"]
+__all__ = ["SUSPECT_COLUMNS", "cross_validate", "fold_sets", "judge", "save_suspects"]

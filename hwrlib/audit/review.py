@@ -34,10 +34,10 @@ class _Before(NamedTuple):
 class Review(anywidget.AnyWidget):
     """One suspect at a time, with buttons and keys; each decision is saved before the next suspect is shown.
 
-    Keys: a accepts the reading, r refuses it, d drops the line, u takes the last decision back, arrows go back and on.
+    Keys: a accepts the reading, r refuses it, d drops the line, u undoes the last decision, arrows go back and forward.
 
     Args:
-        table: suspects, the most suspect first, in the columns `hwrlib.audit.COLUMNS`; not empty.
+        table: suspects, the most suspect first, in the columns `hwrlib.audit.SUSPECT_COLUMNS`; not empty.
         data: folder of the data set.
         path: the CSV to which decisions are saved (see `hwrlib.audit.save_suspects`).
     """
@@ -113,7 +113,7 @@ class Review(anywidget.AnyWidget):
         """Write the table with this decision; if that fails, the table in memory stays as it is, too."""
         table = self.table.copy()
         table.loc[position, ["DECISION", "READING"]] = decision, reading
-        self.table = save_suspects(table, self.path, decided_anew=position)
+        self.table = save_suspects(table, self.path, redecided=position)
 
     def _receive(self, content: dict[str, Any]) -> None:
         """Do what the page asks for, unless it showed another suspect; a table that cannot be written is said there."""

@@ -14,7 +14,7 @@ from hwrlib.models.recognizer import Recognizer
 from hwrlib.reader import frames_of
 from hwrlib.sets.dataset import LineDataset
 
-COLUMNS = ["SPLIT", "FILENAME", "IDENTITY", "READING", "SUSPICION", "DECISION"]
+SUSPECT_COLUMNS = ["SPLIT", "FILENAME", "IDENTITY", "READING", "SUSPICION", "DECISION"]
 
 
 def judge(recognizer: Recognizer, dataset: LineDataset) -> pd.DataFrame:
@@ -24,15 +24,15 @@ def judge(recognizer: Recognizer, dataset: LineDataset) -> pd.DataFrame:
         recognizer: a model that was not trained on these labels.
         dataset: the split, with the recogniser's normalisation.
     Returns:
-        One row per line, the most suspect first, in the columns `COLUMNS`. A label that the model cannot write, because
-        of its characters or its length, is infinitely suspect. Suspicion is negative if the reading has the best path,
+        One row per line, the most suspect first, in the columns `SUSPECT_COLUMNS`. A label that the model cannot write,
+        because of its characters or its length, is infinitely suspect. Suspicion is negative if the reading has the best path,
         but all paths together make the label more probable.
     """
     rows = []
     for batch in eval_loader(dataset, recognizer.charset):
         judged = zip(batch.names, batch.texts, *_read_and_suspect(recognizer, batch))
         rows += [(dataset.split, name, label, reading, suspicion, "") for name, label, reading, suspicion in judged]
-    return by_suspicion(pd.DataFrame(rows, columns=COLUMNS))
+    return by_suspicion(pd.DataFrame(rows, columns=SUSPECT_COLUMNS))
 
 
 def by_suspicion(table: pd.DataFrame) -> pd.DataFrame:

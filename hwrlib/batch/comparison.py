@@ -1,4 +1,4 @@
-"""Compare runs: one table of what differs between them and what came of it, and two of them line by line."""
+"""Compare runs: a table of their knobs and results, and two runs line by line."""
 
 import json
 from pathlib import Path

@@ -32,7 +32,7 @@ SURELY_BLANK = 0.999  # frames whose blank is more probable are passed over: not
 CANDIDATE = -6.5  # log-probability below which a class is not tried at a frame
 HOPELESS = 8.0  # a prefix whose score is so far below the best one's is dropped
 SMALLEST = 1e-30  # probability that is assumed even for a class that the network rules out
-CHUNK = 512  # texts of a closed list that are scored together
+TEXTS_AT_ONCE = 512  # texts of a closed list that are scored together
 
 
 class Beam(NamedTuple):
@@ -223,8 +223,8 @@ class _ClosedList:
     def decode(self, log_probs: np.ndarray) -> Found:
         """The likeliest texts; log_probs: (T, C) of one line."""
         parts = []
-        for first in range(0, len(self.texts), CHUNK):
-            classes = self.classes[first : first + CHUNK]
+        for first in range(0, len(self.texts), TEXTS_AT_ONCE):
+            classes = self.classes[first : first + TEXTS_AT_ONCE]
             repeated = np.broadcast_to(log_probs[:, None], (len(log_probs), len(classes), log_probs.shape[1]))
             parts.append(text_log_probabilities(repeated, np.full(len(classes), len(log_probs)), classes))
         image = np.concatenate(parts)  # (texts,) ln P(text | image)

@@ -19,7 +19,7 @@ from hwrlib.language.beam import BEAM, BONUS, WEIGHT, Beam, Found, check_setting
 from hwrlib.language.lexicon import Lexicon
 
 KIND = "Decoder"
-SURE = 0.995  # probability of the greedy text from which on no other one is searched for
+CERTAIN = 0.995  # probability of the greedy text from which on no other one is searched for
 WORTH_TELLING = 0.001  # probability of an alternative
 
 
@@ -133,7 +133,7 @@ class Decoder:
         texts = [[symbol.index for symbol in line] for line in symbols]
         logs = text_log_probabilities(log_probs, input_lengths, texts)
         lines = {}
-        for number in np.flatnonzero(logs > math.log(SURE)).tolist():
+        for number in np.flatnonzero(logs > math.log(CERTAIN)).tolist():
             text, log_prob = charset.decode(texts[number]), float(logs[number])
             if language is None or language.log_prob(text) > -math.inf:
                 beams = [Beam(text, math.exp(log_prob), log_prob, log_prob)]

@@ -18,9 +18,9 @@ from hwrlib.sets.labels import SPLITS, read_labels
 
 
 class Collector(WritingPad):
-    """Shows one prompt after the other, and saves what is written into a data set in the one layout.
+    """Shows one prompt after the other, and saves what is written into a data set in the standard layout.
 
-    Every word is on the disk, image first and label after it, before the next prompt is shown; a collector that is made anew
+    Every word is on the disk, image first and label after it, before the next prompt is shown; a new collector
     continues with the first prompt that is not there yet.
 
     Args:

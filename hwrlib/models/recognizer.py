@@ -143,7 +143,7 @@ class Recognizer:
                 a sequence of them; any size.
             language: by default "own", the language model that was saved beside the model, if there is one. Another one of
                 `hwrlib.language` is weighed as the own one is. None reads the most probable class of every frame, without
-                any language: as it stands there, for a diplomatic transcription.
+                any language: exactly as written, for a diplomatic transcription.
             alternatives: other texts in a reading at most.
             batch_size: images that go through the model together.
         Returns:

@@ -18,7 +18,7 @@ ASPECT = 0.02  # how much the document's and the image's proportions may differ
 
 
 def load_page(path: str | Path) -> tuple[Page, list[str]]:
-    """A page, in the pixels of its image, and what is wrong with lines that were left out.
+    """A page, in the pixels of its image, and what is wrong with skipped lines.
 
     Args:
         path: of an ALTO or PAGE document, told apart by its root; the image lies beside it or where the document says.
@@ -74,7 +74,7 @@ def _few(points: np.ndarray) -> np.ndarray:
 
 
 def find_documents(folder: str | Path) -> list[Path]:
-    """All XML files below a folder, sorted; hidden ones and those of Transkribus and METS about the set are left out.
+    """All XML files below a folder, sorted; hidden ones and those of Transkribus and METS about the set are skipped.
 
     Raises:
         FileNotFoundError: there is no such folder.

@@ -19,7 +19,7 @@ from hwrlib.pages.maps import ABOVE, BASELINE, BELOW, ENDS, STRIDE
 from hwrlib.pages.page import Page
 
 CROP = 512  # px, the side of what the network sees at a step
-COLUMNS = 0.15  # of the pieces are two beside each other
+SIDE_BY_SIDE = 0.15  # fraction of the pieces that are two beside each other
 PRINTED = 0.2  # of the pieces get print
 WORDS = (
     "le la les de du des et un une dans pour par sur Nom Prénom Adresse Date Ville Paris République Française Tribunal "
@@ -60,7 +60,7 @@ def crop(examples: Sequence[Example], random: np.random.Generator) -> tuple[np.n
     Now and then it is two pieces side by side, with free paper between them, as the columns of a page are.
     """
     first = piece(examples[0], random)
-    if random.random() < COLUMNS:
+    if random.random() < SIDE_BY_SIDE:
         first = beside(first, piece(examples[1], random), random)
     if random.random() < PRINTED:
         first = Example(with_print(first, random), first.lines, first.unknown)

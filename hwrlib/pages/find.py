@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "pages.onnx"
 THRESHOLD = 0.2  # probability; a weaker point is on no baseline
-SURE = 0.55  # mean probability along a baseline
+MIN_STRENGTH = 0.55  # mean probability along a baseline
 SHORTEST = 1.0  # heights; a shorter line is a blot
 
 
@@ -83,7 +83,7 @@ def find_curves(maps: np.ndarray) -> list[Curve]:
     strength = baseline * (1 - ends)
     curves = [_measured(curve, maps) for curve in trace(ridges(strength, THRESHOLD), strength)]
     curves = join(curves, ends)
-    curves = [curve for curve in curves if curve.strength > SURE and len(curve.x) > SHORTEST * max(curve.height, 4)]
+    curves = [curve for curve in curves if curve.strength > MIN_STRENGTH and len(curve.x) > SHORTEST * max(curve.height, 4)]
     return curves
 
 

@@ -37,7 +37,7 @@ def blend(run: str | Path, keep: float | None = None) -> tuple[Path, dict[float,
 
     Args:
         run: a run's folder, whose best model is used. What its `start_from` named must still be there, unchanged.
-        keep: the share of the initial weights, 0 (the trained model) ... 1 (the initial one); by default the one of
+        keep: the fraction of the initial weights, 0 (the trained model) ... 1 (the initial one); by default the one of
             `SHARES` with the lowest CER on the run's validation split.
     Returns:
         The path of the model, `blended_model.pth`, and the validation CER of every share that was tried.
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m hwrlib.runs.blend", description=__doc__.splitlines()[0])
     parser.add_argument("run", help="the folder of a run whose recipe has `start_from`")
-    parser.add_argument("--keep", type=float, help="share of the initial weights, 0 to 1; by default the best of several")
+    parser.add_argument("--keep", type=float, help="fraction of the initial weights, 0 to 1; by default the best of several")
     options = parser.parse_args(arguments)
     try:
         path, tried = blend(options.run, options.keep)

@@ -100,11 +100,14 @@ class TrainConfig:
         0.2, "strength of the augmentation; 0: none, 0.5: for a quarter of an hour, 1: for hours", at_least=0, at_most=2
     )
     erase: float = knob(
-        0.0, "share of the columns of each line that patches without ink cover, on average; 0: none", at_least=0, at_most=0.5
+        0.0,
+        "fraction of the columns of each line that patches without ink cover, on average; 0: none",
+        at_least=0,
+        at_most=0.5,
     )
     photo: float = knob(
         0.0,
-        "share of the lines that are laid on photographed paper: ruling, squares, shadow, blur, noise, other lines",
+        "fraction of the lines that are drawn on photographed paper: ruling, squares, shadow, blur, noise, other lines",
         at_least=0,
         at_most=1,
     )

@@ -9,7 +9,7 @@ SAME = 0.5  # seconds within which two interrupts are one
 
 class InterruptLater:
     """While this context is active, an interrupt (Ctrl-C, a notebook's stop button) only sets `requested`; a second one
-    ends the work at once. A launcher may hand on what the terminal has sent already: that is the same one."""
+    ends the work at once. A launcher may forward a Ctrl-C already delivered: it counts once."""
 
     def __init__(self):
         self.requested = False

@@ -30,7 +30,7 @@ class LineDataset(Dataset):
     """The labelled lines of one split; `dataset[i]` is a `Sample`.
 
     Args:
-        folder: a data set in the one layout (`data/README.md`).
+        folder: a data set in the standard layout (`data/README.md`).
         split: "train", "validation" or "test".
         normalisation: how every image is prepared.
     Attributes:

@@ -1,4 +1,4 @@
-"""Import a data set into the one layout: `<out>/{train,validation,test}/` and a CSV file for each split.
+"""Import a data set into the standard layout: `<out>/{train,validation,test}/` and a CSV file for each split.
 
 python -m hwrlib.sources kaggle ARCHIVE --out data/kaggle
 python -m hwrlib.sources folder IMAGES TABLE --out data/mine --text-column text --group-column writer
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="find bare file names in subfolders, too; without it, the table must name the subfolder",
     )
-    layout = commands.add_parser("layout", help="a data set that is already split and in the one layout")
+    layout = commands.add_parser("layout", help="a data set that is already split and in the standard layout")
     layout.add_argument("source", help="zip or folder")
     pages = commands.add_parser("pages", help="ALTO or PAGE documents with their images, or images with .gt.txt files")
     pages.add_argument("folder", help="the folder that holds them, at any depth")

@@ -1,4 +1,4 @@
-"""Your own data: a folder of images and a table of their texts, split at random into the one layout."""
+"""Your own data: a folder of images and a table of their texts, split at random into the standard layout."""
 
 import posixpath
 from collections import defaultdict
@@ -10,7 +10,7 @@ import pandas as pd
 from hwrlib.common.archives import Source, open_source
 from hwrlib.sets.labels import SPLITS, split_groups
 from hwrlib.sources.layout import check_destination, write_set
-from hwrlib.sources.report import Counts, Report
+from hwrlib.sources.report import Counts, ImportReport
 from hwrlib.sources.rows import column_headers, read_rows, select_rows
 
 
@@ -27,7 +27,7 @@ def prepare_folder(
     test: float = 0.1,
     seed: int = 0,
     overwrite: bool = False,
-) -> Report:
+) -> ImportReport:
     """Import a folder of images and their table, and split the rows at random.
 
     Args:
@@ -51,7 +51,7 @@ def prepare_folder(
     options = {"validation": validation, "test": test, "seed": seed}
     out, made_from = check_destination(out, [images, table], overwrite=overwrite, recursive=recursive, **columns, **options)
     source, data = open_source(images), Path(table).read_bytes()
-    report = Report(made_from, refused=source.refused)
+    report = ImportReport(made_from, refused=source.refused)
     headers = column_headers(data, name=str(table), **columns)
     labels = read_rows(data, name=str(table), columns=headers)
     files = _find_files(list(labels["FILENAME"]), source, table=table, recursive=recursive)
@@ -63,8 +63,8 @@ def prepare_folder(
 
 
 def write_split_at_random(
-    source: Source, rows: pd.DataFrame, groups: list, out: Path, report: Report, *, overwrite: bool, **options: float
-) -> Report:
+    source: Source, rows: pd.DataFrame, groups: list, out: Path, report: ImportReport, *, overwrite: bool, **options: float
+) -> ImportReport:
     """Split rows so that no group is in two splits, and write the set; errors as of `write_set` and `split_groups`."""
     split_of_row = np.array(split_groups(groups, **options))
     parts = {split: rows[split_of_row == split] for split in SPLITS}

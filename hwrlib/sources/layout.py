@@ -1,4 +1,4 @@
-"""The one layout: writing a data set into its folder, all or nothing.
+"""The standard layout: writing a data set into its folder, all or nothing.
 
 <out>/train/      validation/      test/         the images
 <out>/train.csv   validation.csv   test.csv      FILENAME, IDENTITY, and any further columns
@@ -16,7 +16,7 @@ from hwrlib.common.archives import MB, Source
 from hwrlib.common.files import atomic_folder, locked
 from hwrlib.decode import printable, to_grey
 from hwrlib.sets.labels import SPLITS
-from hwrlib.sources.report import Counts, Report
+from hwrlib.sources.report import Counts, ImportReport
 
 IMAGE_LIMIT = 20 * MB  # bytes of one image file
 # What systems answer to a file name that is too long, not allowed there, or the name of a folder as well.
@@ -39,7 +39,7 @@ def check_destination(
         overwrite: an earlier set at `out` may be replaced.
         options: whatever else the content of the set depends on.
     Returns:
-        The absolute path of `out`, and a record of the sources and options for `Report.made_from`.
+        The absolute path of `out`, and a record of the sources and options for `ImportReport.made_from`.
     Raises:
         AlreadyPrepared: `out` has the same record.
         FileExistsError: `out` holds anything else that may not be replaced.
@@ -77,7 +77,9 @@ def _check_earlier(out: Path, made_from: dict, *, overwrite: bool) -> None:
     )
 
 
-def write_set(source: Source, rows: dict[str, pd.DataFrame], out: Path, report: Report, *, overwrite: bool) -> Report:
+def write_set(
+    source: Source, rows: dict[str, pd.DataFrame], out: Path, report: ImportReport, *, overwrite: bool
+) -> ImportReport:
     """Copy the images and write the tables and the report; the folder appears only when it is complete.
 
     If another process is writing there, wait for it; its set may then be the one that is wanted.

@@ -20,15 +20,15 @@ from hwrlib.pages.xml import DocumentError
 from hwrlib.sets.labels import decode, parse_labels, read_header
 from hwrlib.sources.folder import write_split_at_random
 from hwrlib.sources.layout import check_destination
-from hwrlib.sources.report import Report
+from hwrlib.sources.report import ImportReport
 from hwrlib.sources.rows import select_rows
 
 HEIGHT = 128  # px; lines of a finer scan are made smaller
-SKIP = "(skip)"  # in a table of conventions: lines with this sign are left out
+SKIP = "(skip)"  # in a table of conventions: lines with this sign are skipped
 TRUTH = ".gt.txt"
 MOST_FAULTS = 1_000  # sentences in a report
 GROUPS = ("page", "folder")
-COLUMNS = ["FILENAME", "IDENTITY", "PAGE", "FOLDER", "WRITER"]
+LINE_COLUMNS = ["FILENAME", "IDENTITY", "PAGE", "FOLDER", "WRITER"]
 
 
 def prepare_pages(
@@ -42,7 +42,7 @@ def prepare_pages(
     test: float = 0.1,
     seed: int = 0,
     overwrite: bool = False,
-) -> Report:
+) -> ImportReport:
     """Import transcribed pages: cut their lines out, and split them at random.
 
     Args:
@@ -50,7 +50,7 @@ def prepare_pages(
             text file of the same name that ends in `.gt.txt`.
         out: folder to create.
         conventions: CSV or TSV with the columns `sign` and `becomes`, for editorial signs: a sign is replaced by what it
-            becomes, perhaps nothing; lines with a sign that becomes "(skip)" are left out.
+            becomes, perhaps nothing; lines with a sign that becomes "(skip)" are skipped.
         writers: CSV or TSV with the columns `page` and `writer`; a page is named by its file name without suffix. All lines
             of a writer stay in one split.
         group: without `writers`, what stays in one split: "page", or "folder" for documents with a folder each.
@@ -71,7 +71,7 @@ def prepare_pages(
     signs = _read_table(conventions, "sign", "becomes") if conventions else {}
     writer_of = _read_table(writers, "page", "writer") if writers else {}
     source = PageSource(Path(folder))
-    report = Report(made_from, refused=source.refused, faults=source.faults[:MOST_FAULTS])
+    report = ImportReport(made_from, refused=source.refused, faults=source.faults[:MOST_FAULTS])
     if not source.files:
         faults = "".join(f"\n- {fault}" for fault in source.faults[:10])
         raise ValueError(f"{folder}: no line with a text in any ALTO or PAGE document or {TRUTH} file{faults}")
@@ -167,12 +167,12 @@ def _labels(source: PageSource, signs: dict[str, str], writer_of: dict[str, str]
         page = entry.document.relative_to(source.path).with_suffix("").as_posix()
         folder = entry.document.parent.relative_to(source.path).as_posix()
         rows.append([name, text, page if entry.line is not None else name, folder, writer])
-    labels = pd.DataFrame(rows, columns=COLUMNS)
+    labels = pd.DataFrame(rows, columns=LINE_COLUMNS)
     return (labels if writer_of else labels.drop(columns="WRITER")), skipped
 
 
 def _transcribed(text: str, signs: dict[str, str]) -> tuple[str, str | None]:
-    """The text with its signs replaced, and why the line is left out, if it is."""
+    """The text with its signs replaced, and why the line is skipped, if it is."""
     text = unicodedata.normalize("NFC", text)
     for sign, becomes in signs.items():
         if sign in text:

@@ -20,7 +20,7 @@ class Counts:
 
 
 @dataclass
-class Report:
+class ImportReport:
     """What an import read, kept and skipped; `report.json` in the data set holds the same fields.
 
     Attributes:

@@ -37,7 +37,7 @@ BATCH = 64  # lines that are aligned together
 HEIGHT = 64  # px of the spliced images: more than a recogniser needs
 LONGEST_PIECE = 4  # characters
 PIECE_LENGTHS = (1, 2, 2, 3, 3, LONGEST_PIECE)  # tried in random order, so that pairs and triples are the most frequent
-SURE = 0.3  # least probability of every aligned letter; with less, the label may be wrong
+MIN_CONFIDENCE = 0.3  # least probability of every aligned letter; with less, the label may be wrong
 MIN_LETTER = 12  # px of height; smaller letters would be enlarged too much
 ABOVE_AND_BELOW = 0.45  # of the letters' height, taken along with a piece: accents and tails
 MAX_SCALE = 1.6  # between a piece and the line it goes to
@@ -162,7 +162,7 @@ def cut(ink: np.ndarray, text: str, symbols: list[Symbol], *, px_per_frame: floa
     Returns:
         None if a letter is not found for sure, the ends of the text are not free, or the letters are too small.
     """
-    if not symbols or min(symbol.confidence for symbol in symbols) < SURE:
+    if not symbols or min(symbol.confidence for symbol in symbols) < MIN_CONFIDENCE:
         return None
     centres = [(symbol.first_frame + symbol.last_frame + 1) / 2 * px_per_frame for symbol in symbols]
     pitch = (centres[-1] - centres[0]) / (len(centres) - 1)

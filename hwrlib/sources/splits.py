@@ -1,17 +1,17 @@
-"""Data sets that come with their three splits: Kaggle's, and any set in the one layout."""
+"""Data sets that come with their three splits: Kaggle's, and any set in the standard layout."""
 
 from pathlib import Path
 
 from hwrlib.common.archives import MB, Source, open_source
 from hwrlib.sets.labels import SPLITS
 from hwrlib.sources.layout import check_destination, write_set
-from hwrlib.sources.report import Report
+from hwrlib.sources.report import ImportReport
 from hwrlib.sources.rows import column_headers, read_rows, select_rows
 
 TABLE_LIMIT = 200 * MB  # bytes of one CSV file
 
 
-def prepare_kaggle(archive: str | Path, out: str | Path, *, overwrite: bool = False) -> Report:
+def prepare_kaggle(archive: str | Path, out: str | Path, *, overwrite: bool = False) -> ImportReport:
     """Import the Kaggle data set *landlord/handwriting-recognition*.
 
     Labels keep their case and accents. Special labels and rows without a usable image are skipped and counted.
@@ -31,19 +31,21 @@ def prepare_kaggle(archive: str | Path, out: str | Path, *, overwrite: bool = Fa
     return _prepare_splits(archive, out, table_name="written_name_{}_v2.csv", folder_name="{0}_v2/{0}/", overwrite=overwrite)
 
 
-def prepare_layout(source: str | Path, out: str | Path, *, overwrite: bool = False) -> Report:
-    """Import a set, zip or folder, that is already in the one layout: its rows are checked, and all columns are kept.
+def prepare_layout(source: str | Path, out: str | Path, *, overwrite: bool = False) -> ImportReport:
+    """Import a set, zip or folder, that is already in the standard layout: its rows are checked, and all columns are kept.
 
     Arguments, result and errors as in `prepare_kaggle`.
     """
     return _prepare_splits(source, out, table_name="{}.csv", folder_name="{}/", overwrite=overwrite)
 
 
-def _prepare_splits(path: str | Path, out: str | Path, *, table_name: str, folder_name: str, overwrite: bool) -> Report:
+def _prepare_splits(
+    path: str | Path, out: str | Path, *, table_name: str, folder_name: str, overwrite: bool
+) -> ImportReport:
     """Import three tables and three folders of images, named by patterns of the split."""
     out, made_from = check_destination(out, [path], overwrite=overwrite, tables=table_name)
     source = open_source(path)
-    report, rows = Report(made_from, refused=source.refused), {}
+    report, rows = ImportReport(made_from, refused=source.refused), {}
     base = _enclosing_folder(source, table_name.format("train"))
     for split in SPLITS:
         table, folder = base + table_name.format(split), base + folder_name.format(split)

@@ -135,7 +135,7 @@ def generate(
     seed: int = 0,
     alphabets: list[str] | None = None,
 ) -> bool:
-    """Render the data set into a folder, in the one layout.
+    """Render the data set into a folder, in the standard layout.
 
     The same parameters give the same bytes. The set is written to a temporary folder that is renamed when it is complete,
     so `out` never holds half a set. A set that was rendered with the same parameters is kept as it is; one with other

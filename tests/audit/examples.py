@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from hwrlib.audit import COLUMNS
+from hwrlib.audit import SUSPECT_COLUMNS
 
 
 def table_of(*rows: tuple) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=SUSPECT_COLUMNS)

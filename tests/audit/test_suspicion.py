@@ -5,13 +5,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hwrlib.audit import COLUMNS, judge
+from hwrlib.audit import SUSPECT_COLUMNS, judge
 
 
 def test_swapped_labels_are_the_first_suspects(recognizer, dataset):
     dataset.texts[3], dataset.texts[9] = "LEO", "LA"
     table = judge(recognizer, dataset)
-    assert list(table.columns) == COLUMNS and len(table) == len(dataset)
+    assert list(table.columns) == SUSPECT_COLUMNS and len(table) == len(dataset)
     assert set(table["FILENAME"][:2]) == {dataset.names[3], dataset.names[9]}
     assert table["SUSPICION"].is_monotonic_decreasing
     assert (table["SUSPICION"][:2] > 1).all() and set(table["DECISION"]) == {""}

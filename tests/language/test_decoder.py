@@ -10,7 +10,7 @@ from hwrlib.charset import Charset
 from hwrlib.ctc import greedy_lines, text_log_probabilities
 from hwrlib.language import Calibration, CharacterModel, Decoder, Lexicon, beam_decode
 from hwrlib.language.beam import CANDIDATE, search
-from hwrlib.language.decoder import SURE, WORTH_TELLING, word_probabilities
+from hwrlib.language.decoder import CERTAIN, WORTH_TELLING, word_probabilities
 from hwrlib.language.tuning import fit_calibration
 from tests.language.examples import AB, DECODERS, NAMES, PAIRS, decode_one, frames_of, unsure_frames
 
@@ -43,7 +43,7 @@ def test_a_sure_line_is_read_greedily():
     for decoder in (DECODERS["no language"], DECODERS["n-gram"], DECODERS["list"]):
         line, greedy = decode_one(decoder, frames, NAMES), greedy_lines(frames[:, None], np.array([len(frames)]), NAMES)[0]
         assert line.symbols == greedy.symbols and not line.alternatives
-        assert line.confidence == pytest.approx(greedy.confidence, abs=1e-6) and line.confidence > SURE
+        assert line.confidence == pytest.approx(greedy.confidence, abs=1e-6) and line.confidence > CERTAIN
     assert decode_one(DECODERS["list"], frames, NAMES).text == "Anne"  # as the list spells it
 
 

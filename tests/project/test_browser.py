@@ -252,10 +252,10 @@ def test_a_line_marked_in_a_photo_is_read(browser, lab, tmp_path):
 def test_labels_are_reviewed_with_keys_and_buttons(browser, lab, drawn_set, dataset_names):
     folder = lab[1]
     source = f"""import pandas as pd
-from hwrlib.audit import COLUMNS
+from hwrlib.audit import SUSPECT_COLUMNS
 from hwrlib.audit.review import Review
 rows = [("validation", name, text, text + "X", 5.0, "") for name, text in {dataset_names[:4]}]
-Review(pd.DataFrame(rows, columns=COLUMNS), {str(drawn_set)!r}, "suspects.csv")"""
+Review(pd.DataFrame(rows, columns=SUSPECT_COLUMNS), {str(drawn_set)!r}, "suspects.csv")"""
     page = open_notebook(browser, lab, "review", source)
     run_cell(page)
     page.wait_for_selector(".hwr-review", timeout=60_000)
