@@ -25,8 +25,8 @@ def judge(recognizer: Recognizer, dataset: LineDataset) -> pd.DataFrame:
         dataset: the split, with the recogniser's normalisation.
     Returns:
         One row per line, the most suspect first, in the columns `SUSPECT_COLUMNS`. A label that the model cannot write,
-        because of its characters or its length, is infinitely suspect. Suspicion is negative if the reading has the best path,
-        but all paths together make the label more probable.
+        because of its characters or its length, is infinitely suspect. Suspicion is negative if the reading has the best
+        path, but all paths together make the label more probable.
     """
     rows = []
     for batch in eval_loader(dataset, recognizer.charset):

@@ -211,7 +211,12 @@ def _encode(text: str, charset: Charset) -> np.ndarray:
 
 
 def _suffixes(classes: np.ndarray, children: np.ndarray, num_classes: int) -> np.ndarray:
-    """(nodes,) the longest n-gram of the trie that is the end of each n-gram, itself excluded."""
+    """(nodes,) the longest n-gram of the trie that is the end of each n-gram, itself excluded.
+
+    Example: for "abc", with "bc" and "c" in the trie, it is the node of "bc"; without "bc", that of "c"; without both, the
+    root. It is a child of the suffix of the parent "ab", or of that one's suffix, and so on: `wanted` holds the node whose
+    child is looked for, `waiting` the n-grams for which none was found so far. A level needs only the levels above it.
+    """
     parents = np.concatenate([[ROOT], np.repeat(np.arange(len(children)), children)])
     keys = parents * num_classes + classes  # increasing, but for the root's
     keys[ROOT] = -1

@@ -50,6 +50,13 @@ class Trie:
     def of(cls, frequencies: Mapping[str, float]) -> Trie:
         """A trie of words and their frequencies, which are above 0.
 
+        The nodes are numbered level by level. Of {"la": 3, "le": 1, "lea": 4}, with $ for the end of a word:
+
+            node                 0      1    2      3      4   5    6    7
+            last character       root   l    a      e      $   $    a    $
+            children             1      2    1      2      0   0    1    0
+            P(it | before it)    1      1    3/8    5/8    1   1/5  4/5  1
+
         Raises:
             ValueError: a word is longer than 200 characters.
         """

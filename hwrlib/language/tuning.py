@@ -133,8 +133,8 @@ class _NBest:
     def best_settings(self) -> tuple[float, float]:
         """The weight and the bonus whose best texts have the fewest edits, on average over the settings around them.
 
-        The valley is wide, and where its floor is lowest is partly chance: of those that are about as good, the one nearest
-        to the default.
+        Many settings have about as few edits, and which of them has the fewest is partly chance. Of those within the
+        tolerance of the minimum, the one nearest to the default is returned.
         """
         most = max(map(len, self.found))
         table = np.full((4, len(self.found), max(most, 1)), -np.inf)  # (4, lines, texts)

@@ -11,9 +11,8 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from hwrlib.collate import Sample
 from hwrlib.images import Normalisation
-from hwrlib.metrics import is_special
 from hwrlib.sets.cache import InkCache
-from hwrlib.sets.labels import is_misread, read_labels
+from hwrlib.sets.labels import read_labels, why_unusable
 
 MAX_BROKEN = 0.05  # fraction of a split's images that may be unreadable; beyond it the data set itself is at fault
 
@@ -37,8 +36,8 @@ class LineDataset(Dataset):
         names, texts: the image file and the label of every line.
         writers: who wrote each line; "" without a column WRITER in the table.
         widths: (len,) px of every line after normalisation.
-        skipped: rows that are not used: special labels, accents in another encoding, further rows of an image, broken
-            images, what `select` excluded.
+        skipped: rows that are not used: those with a `why_unusable`, further rows of an image, broken images, what `select`
+            excluded.
         ink_digest: of the ink of all lines that can be read, selected or not.
     Raises:
         FileNotFoundError: the table or the folder is missing.
@@ -49,13 +48,12 @@ class LineDataset(Dataset):
         self.folder, self.split, self.normalisation = Path(folder), split, normalisation
         check_split(folder, split)
         labels = read_labels(self.folder / f"{split}.csv", optional_column="WRITER")
-        special = labels["IDENTITY"].map(is_special).astype(bool)
-        misread = labels["IDENTITY"].map(is_misread).astype(bool)
-        repeated = labels[~special].duplicated("FILENAME").reindex(labels.index, fill_value=False)
-        self.skipped = [Skipped(name, "special label") for name in labels["FILENAME"][special]]
-        self.skipped += [Skipped(name, "accents in another encoding") for name in labels["FILENAME"][misread]]
+        faults = list(map(why_unusable, labels["IDENTITY"]))
+        self.skipped = [Skipped(name, fault) for name, fault in zip(labels["FILENAME"], faults) if fault]
+        labels = labels[np.array([fault is None for fault in faults], bool)]
+        repeated = labels.duplicated("FILENAME")
         self.skipped += [Skipped(name, "not the first row of its image") for name in labels["FILENAME"][repeated]]
-        labels = labels[~special & ~misread & ~repeated]
+        labels = labels[~repeated]
         self.names, self.texts = labels["FILENAME"].tolist(), labels["IDENTITY"].tolist()
         self.writers = labels["WRITER"].tolist()
         self._on_disk = _other_spellings(self.folder / split, self.names)

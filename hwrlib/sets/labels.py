@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwrlib.common.files import has_control
+from hwrlib.metrics import is_special
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,6 +26,15 @@ FORMULA = re.compile(r"'*[=+\-@\t\r\n].*[(|!]", re.DOTALL)  # a cell that a spre
 MULTIBYTE = re.compile(  # a character of UTF-8 that is longer than a byte
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
+
+
+def why_unusable(text: str) -> str | None:
+    """Why a label is not the transcription of an image, in training and in importing; None if it can be one."""
+    if is_special(text):
+        return "special label"
+    if has_control(text):  # a line break is usually the trace of a stray quote
+        return "control character in label"
+    return "accents in another encoding" if is_misread(text) else None
 
 
 def is_misread(text: str) -> bool:

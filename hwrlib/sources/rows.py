@@ -5,9 +5,8 @@ import posixpath
 import pandas as pd
 
 from hwrlib.common.archives import Source, is_unsafe
-from hwrlib.common.files import has_control
 from hwrlib.metrics import is_special
-from hwrlib.sets.labels import is_misread, parse_labels, read_header
+from hwrlib.sets.labels import parse_labels, read_header, why_unusable
 from hwrlib.sources.report import Counts
 
 SPACE_FOR_CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
@@ -90,11 +89,9 @@ def select_rows(table: pd.DataFrame, files: list[str], source: Source, *, folder
 def _fault(name: str, text: str, *, exists: bool, is_taken: bool) -> str | None:
     """Why a row cannot be used; None if it can."""
     if is_special(text):
-        return f"label {text.upper()}" if text else "empty label"
-    if has_control(text):  # a line break is usually the trace of a stray quote
-        return "control character in label"
-    if is_misread(text):
-        return "accents in another encoding"
+        return f"label {text.upper()}" if text else "empty label"  # which one, for the report
+    if fault := why_unusable(text):
+        return fault
     if is_unsafe(name):
         return "unsafe file name"
     if not exists:

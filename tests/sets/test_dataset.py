@@ -289,3 +289,15 @@ def test_joined_lines_come_one_set_after_the_other(folder, tmp_path, write_split
 
 def sample(width: int, text: str = "A", height: int = 16) -> Sample:
     return Sample(np.full((height, width), 200, np.uint8), text, f"{text}_{width}.png")
+
+
+def test_rows_that_training_and_importing_both_skip(tmp_path, write_split):
+    """An unusable first row of an image does not cost the good row after it."""
+    write_split(tmp_path, "train", ["LEA", "NOE", "ANNA"])
+    table = tmp_path / "train.csv"
+    table.write_text(
+        'FILENAME,IDENTITY\nTRAIN_000.png,ZoÃ©\nTRAIN_000.png,LEA\nTRAIN_001.png,"A\nB"\nTRAIN_002.png,ANNA\n', "utf-8"
+    )
+    dataset = opened(tmp_path)
+    assert dataset.texts == ["LEA", "ANNA"]
+    assert [each.reason for each in dataset.skipped] == ["accents in another encoding", "control character in label"]
