@@ -28,6 +28,7 @@ from hwrlib.synthetic.pages import render_page
 
 BATCH = 8  # pieces of pages per step
 RENDERED = 12  # pages of rendered handwriting among the real ones
+PARTS = ("network", "average", "optimizer", "schedule")  # of a training's state
 DECAY = 0.998  # of the moving average of the weights, once it has begun
 
 
@@ -85,39 +86,56 @@ def train(
     Raises:
         WriteError: the disk is full or read-only; the state before is intact.
     """
-    device, path = torch.device("cuda" if torch.cuda.is_available() else "cpu"), Path(path)
     torch.manual_seed(seed)
-    network = LineNetwork()
-    if start:
-        network.load_state_dict(averaged_weights(start))
-    network = network.to(device, memory_format=torch.channels_last)
-    average = AveragedModel(network, multi_avg_fn=ema_update(DECAY), use_buffers=True)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=0.1)
-    first, parts = 0, {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
-    if path.exists():
-        state = load_safely(path, device=device)
-        state["optimizer"] = state.get("optimizer") or state["optimiser"]  # as earlier versions called it
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        first = state["step"]
+    training = _Training(steps, rate, averaged_weights(start) if start else None)
+    path, first = Path(path), training.restore(path) if Path(path).exists() else 0
     examples = [Example.of(page) for page in [*pages, *rendered]]
-    network.train()
     for step, ink, target, known in pieces_of(examples, first, steps, batch, seed):
-        ink = ink.to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
-            predicted = network(ink)
-        value = loss(predicted.float(), target.to(device), known.to(device))
-        optimizer.zero_grad()
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        average.update_parameters(network)
+        value = training.learn(ink, target, known)
         if (step + 1) % every == 0 or step + 1 == steps:
-            save_atomically({"step": step + 1, **{name: part.state_dict() for name, part in parts.items()}}, path)
-        on_step(step + 1, value.item())
-    return average.module
+            training.save(path, step + 1)
+        on_step(step + 1, value)
+    return training.average.module
+
+
+class _Training:
+    """The network, the moving average of its weights, its optimizer and its schedule."""
+
+    def __init__(self, steps: int, rate: float, weights: dict[str, torch.Tensor] | None):
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network = LineNetwork()
+        if weights:
+            network.load_state_dict(weights)
+        self.network = network.to(self.device, memory_format=torch.channels_last).train()
+        self.average = AveragedModel(self.network, multi_avg_fn=ema_update(DECAY), use_buffers=True)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=rate, weight_decay=0.01)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, rate, total_steps=steps + 1, pct_start=0.1)
+
+    def learn(self, ink: torch.Tensor, target: torch.Tensor, known: torch.Tensor) -> float:
+        """One step on a batch of `pieces_of`; returns its loss."""
+        ink = ink.to(self.device, memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bf16(self.device)):
+            predicted = self.network(ink)
+        value = loss(predicted.float(), target.to(self.device), known.to(self.device))
+        self.optimizer.zero_grad()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        self.average.update_parameters(self.network)
+        return value.item()
+
+    def save(self, path: Path, step: int) -> None:
+        """Save the state after a step."""
+        save_atomically({"step": step, **{name: getattr(self, name).state_dict() for name in PARTS}}, path)
+
+    def restore(self, path: Path) -> int:
+        """Continue from a saved state; returns the number of its steps."""
+        state = load_safely(path, device=self.device)
+        state["optimizer"] = state.get("optimizer") or state["optimiser"]  # as earlier versions called it
+        for name in PARTS:
+            getattr(self, name).load_state_dict(state[name])
+        return state["step"]
 
 
 def main(arguments: list[str] | None = None) -> int:
