@@ -191,12 +191,7 @@ class Recognizer:
             yield reading
 
     def read_to_csv(
-        self,
-        paths: Iterable[str | Path] | str | Path,
-        table: str | Path,
-        *,
-        root: str | Path | None = None,
-        **options,
+        self, paths: Iterable[str | Path] | str | Path, table: str | Path, *, root: str | Path | None = None, **options
     ) -> list[ValueError]:
         """Append file name, text and confidence of every image that the table lacks.
 

@@ -70,12 +70,7 @@ def blend(run: str | Path, keep: float | None = None) -> tuple[Path, dict[float,
     path = best.with_name(BLENDED)
     path.with_suffix(LANGUAGE_SUFFIX).unlink(missing_ok=True)  # of an earlier blend
     save_model(
-        path,
-        model=model.cpu(),
-        charset=charset,
-        normalisation=normalisation,
-        config=record["config"],
-        metrics=metrics,
+        path, model=model.cpu(), charset=charset, normalisation=normalisation, config=record["config"], metrics=metrics
     )
     return path, {share: evaluation.scores.cer for share, evaluation in found.items()}
 

@@ -6,6 +6,7 @@ or a value out of range is rejected before any work starts.
 
 import dataclasses
 import math
+import operator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from hwrlib.images import MAX_HEIGHT, MAX_WIDTH, Normalisation
 from hwrlib.language.character_model import MAX_ORDER
 from hwrlib.model import ARCHITECTURES, LIMITS
 from hwrlib.runs.recipes import read_yaml
+
+LIMITED = {"above": operator.gt, "at_least": operator.ge, "at_most": operator.le, "below": operator.lt}
 
 
 def knob(
@@ -52,10 +55,7 @@ class TrainConfig:
     extra_data: str = knob("", "further data sets, separated by commas, whose training lines are mixed in; empty: none")
     corrections: str = knob("", "CSV of decisions on suspect labels (notebook 05); empty: labels as they are")
     balance: float = knob(
-        0.0,
-        "0: every line is drawn equally often; 1: every writer (column WRITER of the tables); between: small ones more",
-        at_least=0,
-        at_most=1,
+        0.0, "0: lines are drawn equally often; 1: writers (column WRITER); between: small ones more", at_least=0, at_most=1
     )
     train_limit: int = knob(0, "train on this many lines of `data`, drawn at random; 0: all", at_least=0, at_most=10**12)
     characters: str = knob("", "the charset; empty: the characters of the training labels")
@@ -68,15 +68,9 @@ class TrainConfig:
     )
 
     model: str = knob(
-        "residual",
-        "architecture; `baseline` is the original design and ignores the next five",
-        choices=tuple(ARCHITECTURES),
+        "residual", "architecture; `baseline` is the original design and ignores the next five", choices=tuple(ARCHITECTURES)
     )
-    width: int = knob(
-        32,
-        "channels of the first stage of residual blocks; the next two have 2x and 4x",
-        **size("width"),
-    )
+    width: int = knob(32, "channels of the first stage of residual blocks; the next two have 2x and 4x", **size("width"))
     depth: int = knob(1, "residual blocks in each of the three stages", **size("depth"))
     hidden: int = knob(128, "LSTM units in each direction", **size("hidden"))
     layers: int = knob(2, "number of LSTM layers", **size("layers"))
@@ -99,22 +93,10 @@ class TrainConfig:
     augment: float = knob(
         0.2, "strength of the augmentation; 0: none, 0.5: for a quarter of an hour, 1: for hours", at_least=0, at_most=2
     )
-    erase: float = knob(
-        0.0,
-        "fraction of the columns of each line that patches without ink cover, on average; 0: none",
-        at_least=0,
-        at_most=0.5,
-    )
-    photo: float = knob(
-        0.0,
-        "fraction of the lines that are drawn on photographed paper: ruling, squares, shadow, blur, noise, other lines",
-        at_least=0,
-        at_most=1,
-    )
+    erase: float = knob(0.0, "fraction of the columns that patches without ink cover; 0: none", at_least=0, at_most=0.5)
+    photo: float = knob(0.0, "fraction of the lines drawn on photographed paper, with its ruling", at_least=0, at_most=1)
     precision: str = knob(
-        "auto",
-        "`fp32`, `bf16` or `fp16`; `auto`: bf16 if the hardware multiplies it fast",
-        choices=("auto", "fp32", "bf16", "fp16"),
+        "auto", "`auto`: bf16 if the hardware multiplies it fast, else fp32", choices=("auto", "fp32", "bf16", "fp16")
     )
     patience: int = knob(
         0, "stop after this many epochs without a better validation CER; 0: never", at_least=0, at_most=10**6
@@ -122,24 +104,14 @@ class TrainConfig:
     seed: int = knob(0, "of the weights, the batches and the augmentation", at_least=0, at_most=2**63 - 1)
 
     language_order: int = knob(
-        6,
-        "characters of the n-grams of the language model that the run leaves; 0: none",
-        at_least=0,
-        at_most=MAX_ORDER,
-        may_change=True,
+        6, "characters of the language model's n-grams; 0: no language model", at_least=0, at_most=MAX_ORDER, may_change=True
     )
     language_text: str = knob(
-        "",
-        "further texts for it: lines of text, or a CSV file with the columns text and frequency; empty: none",
-        may_change=True,
+        "", "further texts for it: lines, or a CSV file with the columns text and frequency; empty: none", may_change=True
     )
 
     workers: int = knob(
-        0,
-        "processes that load batches; 0: the main one, which the cache makes fast",
-        at_least=0,
-        may_change=True,
-        at_most=1024,
+        0, "processes that load batches; 0: the main one, fast with the cache", at_least=0, at_most=1024, may_change=True
     )
     checkpoint_minutes: float = knob(5.0, "the state for `resume` is saved at least this often", above=0, may_change=True)
     checkpoints_kept: int = knob(
@@ -248,14 +220,9 @@ def _fault(config: TrainConfig, field: dataclasses.Field) -> str | None:
         return f"{field.name} must be one of {', '.join(limits['choices'])}, not {value!r}"
     if wanted is float and not math.isfinite(value):
         return f"{field.name} must be a finite number, not {value}"
-    if limits["above"] is not None and not value > limits["above"]:
-        return f"{field.name} must be above {limits['above']}, not {value}"
-    if limits["at_least"] is not None and not value >= limits["at_least"]:
-        return f"{field.name} must be at least {limits['at_least']}, not {value}"
-    if limits["at_most"] is not None and not value <= limits["at_most"]:
-        return f"{field.name} must be at most {limits['at_most']}, not {value}"
-    if limits["below"] is not None and not value < limits["below"]:
-        return f"{field.name} must be below {limits['below']}, not {value}"
+    for name, holds in LIMITED.items():
+        if limits[name] is not None and not holds(value, limits[name]):
+            return f"{field.name} must be {name.replace('_', ' ')} {limits[name]}, not {value}"
     if value and limits["multiple_of"] > 1 and value % limits["multiple_of"]:
         return f"{field.name} must be a multiple of {limits['multiple_of']}, not {value}"
     return None

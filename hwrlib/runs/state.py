@@ -194,12 +194,7 @@ class Training:
 
 
 def new_training(
-    config: TrainConfig,
-    charset: Charset,
-    batches: int,
-    *,
-    initial: Initial | None = None,
-    lines: tuple[str, str] = ("", ""),
+    config: TrainConfig, charset: Charset, batches: int, *, initial: Initial | None = None, lines: tuple[str, str] = ("", "")
 ) -> Training:
     """A training at its start.
 
