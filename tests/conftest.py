@@ -144,6 +144,19 @@ def exported(recognizer, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def folder(tmp_path, write_split):
+    """A data set of 30 words."""
+    write_split(tmp_path / "set", "train", ["LEA", "NOE", "ANNA"] * 10)
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def word(draw) -> np.ndarray:
+    """A drawn word, dark on white."""
+    return draw("ELENA")
+
+
+@pytest.fixture
 def dataset(drawn_set, recognizer) -> LineDataset:
     """The validation split of the drawn words."""
     return LineDataset(drawn_set, "validation", recognizer.normalisation)

@@ -134,10 +134,11 @@ class TrainConfig:
             found.append(f"min_width {self.min_width} exceeds max_width {self.max_width}")
         if self.model == "baseline" and self.height != 64:
             found.append(f"model: baseline reads images of height 64, not {self.height}")
-        try:
-            Charset(self.characters or "any")
-        except ValueError as error:
-            found.append(f"characters: {error}")
+        if self.characters:
+            try:
+                Charset(self.characters)
+            except ValueError as error:
+                found.append(f"characters: {error}")
         return found
 
     @property

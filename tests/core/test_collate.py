@@ -6,22 +6,9 @@ import torch
 
 from hwrlib.charset import BLANK, Charset
 from hwrlib.collate import BucketSampler, Sample, ctc_collate, eval_loader, train_loader
-from hwrlib.images import WIDTH_STEP, Normalisation
+from hwrlib.images import WIDTH_STEP
 from hwrlib.sets.dataset import JoinedLines, LineDataset
-
-SIZES = Normalisation(height=16, max_width=64, min_width=16)
-
-
-@pytest.fixture
-def folder(tmp_path, write_split):
-    """A data set of 30 words."""
-    write_split(tmp_path / "set", "train", ["LEA", "NOE", "ANNA"] * 10)
-    return tmp_path / "set"
-
-
-def opened(folder, normalisation=SIZES) -> LineDataset:
-    return LineDataset(folder, "train", normalisation)
-
+from tests.core.examples import opened
 
 # Batches -------------------------------------------------------------------------------------------------------------
 

@@ -15,22 +15,7 @@ from hwrlib.common.files import find_images
 from hwrlib.decode import MAX_PIXELS, to_grey
 from hwrlib.images import Normalisation, normalise
 from hwrlib.sets.dataset import LineDataset
-
-SIZES = Normalisation(height=32, max_width=128, min_width=32)
-
-
-@pytest.fixture
-def word(draw) -> np.ndarray:
-    return draw("ELENA")
-
-
-def ink_of(image, normalisation: Normalisation = SIZES) -> np.ndarray:
-    return normalise(image, normalisation).ink.astype(int)
-
-
-def alike(a: np.ndarray, b: np.ndarray, limit: float = 3.0) -> bool:
-    """Same shape, and on average at most so many grey levels apart."""
-    return a.shape == b.shape and np.abs(a - b).mean() < limit
+from tests.core.examples import SIZES, WORD, alike, ink_of
 
 
 def test_path_image_and_array_are_the_same(word, tmp_path):
@@ -185,12 +170,6 @@ def test_huge_images_are_refused_before_they_are_decoded(tmp_path):
 def test_arrays_that_are_no_images_are_refused(shape):
     with pytest.raises(ValueError, match="is not an image"):
         to_grey(np.zeros(shape))
-
-
-WORD = np.full((48, 160), 255, np.uint8)
-
-
-WORD[10:38, 20:24] = WORD[34:38, 20:50] = WORD[10:38, 90:94] = 0
 
 
 def encoded(image: Image.Image, format: str, **options) -> bytes:

@@ -5,23 +5,7 @@ import numpy as np
 import pytest
 
 from hwrlib.images import Normalisation, _evenly_lit, holds_two_lines, normalise
-
-SIZES = Normalisation(height=32, max_width=128, min_width=32)
-
-
-@pytest.fixture
-def word(draw) -> np.ndarray:
-    return draw("ELENA")
-
-
-def ink_of(image, normalisation: Normalisation = SIZES) -> np.ndarray:
-    return normalise(image, normalisation).ink.astype(int)
-
-
-def alike(a: np.ndarray, b: np.ndarray, limit: float = 3.0) -> bool:
-    """Same shape, and on average at most so many grey levels apart."""
-    return a.shape == b.shape and np.abs(a - b).mean() < limit
-
+from tests.core.examples import SIZES, WORD, alike, ink_of
 
 # Any image -----------------------------------------------------------------------------------------------------------
 
@@ -141,12 +125,6 @@ def test_columns_lead_back_to_the_pixels_of_the_original(height, width):
 
 
 # Images that decoders stumble over ------------------------------------------------------------------------------------
-
-WORD = np.full((48, 160), 255, np.uint8)
-
-
-WORD[10:38, 20:24] = WORD[34:38, 20:50] = WORD[10:38, 90:94] = 0
-
 
 # Photos ---------------------------------------------------------------------------------------------------------------
 

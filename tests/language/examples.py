@@ -17,6 +17,13 @@ PAIRS = CharacterModel.fit(["AB BA", "BA AB", "AB", "B A"], order=2, charset=AB)
 ACCENTS = CharacterModel.fit(["ab é, ab", "b, éa?", "ab ba"], order=3, charset=SMALL)
 
 
+def sure_frames(classes: list[int], num_classes: int, probability: float = 0.98) -> np.ndarray:
+    """(T, 1, C) frames of a network that is sure of these classes."""
+    probs = np.full((len(classes), 1, num_classes), (1 - probability) / (num_classes - 1))
+    probs[np.arange(len(classes)), 0, classes] = probability
+    return np.log(probs)
+
+
 def unsure_frames(*shape: int, seed: int = 0, sharpness: float = 1.0) -> np.ndarray:
     """Log-probabilities of a network that is not sure of anything."""
     logits = np.random.default_rng(seed).normal(0, sharpness, shape)

@@ -9,24 +9,12 @@ import pytest
 
 from hwrlib.ctc import merge_repeats
 from hwrlib.language import forced_alignment
-
-
-def random_frames(*shape: int, seed: int = 0, sharpness: float = 1.5) -> np.ndarray:
-    """Log-probabilities of a network that is not sure of anything."""
-    logits = np.random.default_rng(seed).normal(0, sharpness, shape)
-    return logits - np.logaddexp.reduce(logits, -1, keepdims=True)
-
-
-def sure_frames(classes: list[int], num_classes: int, probability: float = 0.98) -> np.ndarray:
-    """(T, 1, C) frames of a network that is sure of these classes."""
-    probs = np.full((len(classes), 1, num_classes), (1 - probability) / (num_classes - 1))
-    probs[np.arange(len(classes)), 0, classes] = probability
-    return np.log(probs)
+from tests.language.examples import sure_frames, unsure_frames
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_the_alignment_is_the_best_path_of_the_text(seed):
-    log_probs, text = random_frames(6, 1, 3, seed=seed), [1, 2, 2]
+    log_probs, text = unsure_frames(6, 1, 3, seed=seed), [1, 2, 2]
     paths = [
         p for p in itertools.product(range(3), repeat=6) if [s.index for s in merge_repeats(list(p), [0.0] * 6)] == text
     ]
@@ -36,7 +24,7 @@ def test_the_alignment_is_the_best_path_of_the_text(seed):
 
 
 def test_lines_of_several_lengths_are_aligned_together():
-    log_probs, lengths, texts = random_frames(9, 3, 4, seed=2), np.array([9, 5, 0]), [[1, 2, 3, 3], [2], []]
+    log_probs, lengths, texts = unsure_frames(9, 3, 4, seed=2), np.array([9, 5, 0]), [[1, 2, 3, 3], [2], []]
     together = forced_alignment(log_probs, lengths, texts)
     assert [[symbol.index for symbol in line] for line in together] == texts
     for n, length in enumerate(lengths):
@@ -51,7 +39,7 @@ def test_a_greedy_text_has_greedy_frames():
 
 def test_a_text_too_long_for_its_frames_is_a_clear_error():
     with pytest.raises(ValueError, match="line 0: 3 of 3 frames, but its text needs 4"):
-        forced_alignment(random_frames(3, 1, 3), np.array([3]), [[1, 1, 2]])
+        forced_alignment(unsure_frames(3, 1, 3), np.array([3]), [[1, 1, 2]])
 
 
 def test_no_torch_is_imported():

@@ -10,6 +10,7 @@ from hwrlib.charset import Charset
 from hwrlib.ctc import greedy_decode, text_log_probabilities
 from hwrlib.language import CharacterModel, Language, Lexicon, beam, beam_decode
 from hwrlib.language.beam import SURELY_BLANK
+from tests.language.examples import sure_frames, unsure_frames
 
 NAMES = ["ANNE", "ANNA", "ANNE", "HANNA", "LEA", "LEO", "LENA", "ELENA", "JEAN-LOUIS", "LE GALL", "NOE", "ZOE"]
 
@@ -20,19 +21,6 @@ AB = Charset("AB")
 @pytest.fixture(scope="module")
 def names() -> CharacterModel:
     return CharacterModel.fit(NAMES, order=4)
-
-
-def random_frames(*shape: int, seed: int = 0, sharpness: float = 1.5) -> np.ndarray:
-    """Log-probabilities of a network that is not sure of anything."""
-    logits = np.random.default_rng(seed).normal(0, sharpness, shape)
-    return logits - np.logaddexp.reduce(logits, -1, keepdims=True)
-
-
-def sure_frames(classes: list[int], num_classes: int, probability: float = 0.98) -> np.ndarray:
-    """(T, 1, C) frames of a network that is sure of these classes."""
-    probs = np.full((len(classes), 1, num_classes), (1 - probability) / (num_classes - 1))
-    probs[np.arange(len(classes)), 0, classes] = probability
-    return np.log(probs)
 
 
 def decode_one(log_probs: np.ndarray, language: Language | None, charset: Charset, **options):
@@ -57,7 +45,7 @@ def unpruned(monkeypatch):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_wide_beam_finds_the_likeliest_texts(seed, unpruned):
-    log_probs = random_frames(5, 1, 3, seed=seed)
+    log_probs = unsure_frames(5, 1, 3, seed=seed)
     exact = exact_logs(log_probs)
     for language, weight in ((None, 0.4), (CharacterModel.fit(["A"], charset=AB), 0)):
         found = decode_one(log_probs, language, AB, beam=100, weight=weight, bonus=0)
@@ -68,7 +56,7 @@ def test_a_wide_beam_finds_the_likeliest_texts(seed, unpruned):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_pruning_costs_little(seed):
-    log_probs = random_frames(5, 1, 3, seed=seed)
+    log_probs = unsure_frames(5, 1, 3, seed=seed)
     exact = dict(zip(ALL_TEXTS, exact_logs(log_probs)))
     found = decode_one(log_probs, None, AB, beam=100)
     assert found[0].text == max(exact, key=exact.__getitem__)
@@ -79,7 +67,7 @@ def test_pruning_costs_little(seed):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_with_a_language_too(seed, unpruned):
-    log_probs, language = random_frames(5, 1, 3, seed=seed), CharacterModel.fit(["AB", "ABAB", "BB"], order=3, charset=AB)
+    log_probs, language = unsure_frames(5, 1, 3, seed=seed), CharacterModel.fit(["AB", "ABAB", "BB"], order=3, charset=AB)
     priors = 0.7 * np.array([language.log_prob(text) for text in ALL_TEXTS]) + 0.5 * np.array(list(map(len, ALL_TEXTS)))
     scores = exact_logs(log_probs) + priors
     found = decode_one(log_probs, language, AB, beam=100, weight=0.7, bonus=0.5)
@@ -89,7 +77,7 @@ def test_with_a_language_too(seed, unpruned):
 
 @pytest.mark.parametrize("beam", [1, 2, 5])
 def test_a_narrow_beam_returns_as_many_texts(beam, names):
-    log_probs = random_frames(12, 1, len(names.charset), seed=3)
+    log_probs = unsure_frames(12, 1, len(names.charset), seed=3)
     assert len(decode_one(log_probs, names, names.charset, beam=beam)) == beam
 
 
@@ -117,7 +105,7 @@ def test_the_language_decides_what_the_image_leaves_open():
 
 
 def test_lines_of_a_batch_do_not_touch_each_other(names):
-    log_probs = random_frames(12, 3, len(names.charset), seed=5)
+    log_probs = unsure_frames(12, 3, len(names.charset), seed=5)
     lengths = np.array([12, 0, 7])
     batch = beam_decode(log_probs, lengths, names, charset=names.charset)
     for n, length in enumerate(lengths):
@@ -135,7 +123,7 @@ def test_a_network_that_is_certain_does_no_harm(names):
 
 
 def test_a_closed_list_is_scored_exactly():
-    log_probs = random_frames(9, 1, 3, seed=1)
+    log_probs = unsure_frames(9, 1, 3, seed=1)
     lexicon = Lexicon({"ABBA": 1, "BAB": 2, "AAA": 1})
     found = decode_one(log_probs, lexicon, AB, weight=1, bonus=0)
     assert sum(beam.probability for beam in found) == pytest.approx(1) and len(found) == 3
@@ -154,7 +142,7 @@ def test_a_closed_list_wins_over_the_image_and_an_escape_lets_it_out():
 
 
 def test_what_does_not_fit_together_is_a_clear_error(names):
-    log_probs, lengths = random_frames(6, 1, 3), np.array([6])
+    log_probs, lengths = unsure_frames(6, 1, 3), np.array([6])
     for options, message in (
         ({"language": names}, "another charset: it lacks \\['B'\\]"),
         ({"beam": 0}, "beam must be a whole number of 1 "),

@@ -15,20 +15,8 @@ from hwrlib.common.files import atomic_write
 from hwrlib.images import Normalisation, normalise
 from hwrlib.sets import cache
 from hwrlib.sets.corrections import apply_decisions
-from hwrlib.sets.dataset import JoinedLines, LineDataset
-
-SIZES = Normalisation(height=16, max_width=64, min_width=16)
-
-
-@pytest.fixture
-def folder(tmp_path, write_split):
-    """A data set of 30 words."""
-    write_split(tmp_path / "set", "train", ["LEA", "NOE", "ANNA"] * 10)
-    return tmp_path / "set"
-
-
-def opened(folder, normalisation=SIZES) -> LineDataset:
-    return LineDataset(folder, "train", normalisation)
+from hwrlib.sets.dataset import JoinedLines
+from tests.core.examples import SMALL, opened
 
 
 def cached(folder) -> list:
@@ -57,7 +45,7 @@ def test_samples_are_the_normalised_images(folder):
     assert len(dataset) == 30 and dataset.skipped == []
     for index in (0, 7, 29):
         sample = dataset[index]
-        assert np.array_equal(sample.ink, normalise(dataset.path(index), SIZES).ink)
+        assert np.array_equal(sample.ink, normalise(dataset.path(index), SMALL).ink)
         assert sample.text == ["LEA", "NOE", "ANNA"][index % 3] and sample.name == f"TRAIN_{index:03d}.png"
         assert sample.ink.shape[1] == dataset.widths[index]
 
@@ -245,7 +233,7 @@ def test_decomposed_file_names_are_found(folder, decoded):
     (folder / "train.csv").write_text(table.replace("TRAIN_000.png", decomposed), encoding="utf-8")
     dataset = opened(folder)
     assert dataset.names[0] == unicodedata.normalize("NFC", decomposed) and len(dataset) == 30
-    assert dataset.path(0).is_file() and np.array_equal(dataset[0].ink, normalise(dataset.path(0), SIZES).ink)
+    assert dataset.path(0).is_file() and np.array_equal(dataset[0].ink, normalise(dataset.path(0), SMALL).ink)
     opened(folder)
     assert len(decoded) == 30
 
