@@ -54,7 +54,7 @@ kaggle: $(VENV)/ready  ## the Kaggle archive into data/kaggle: make kaggle ARCHI
 
 weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and data/lines (ten hours; resumes after an interruption) [PAGES=folder of transcribed pages]
 	$(BIN)/pip install -qq -e ".[weights]"
-	$(BIN)/python -m hwrlib.language.word_lists names data/french_names.csv
+	$(BIN)/python -m benchmarks.word_lists names data/french_names.csv
 	test -d data/spliced || $(BIN)/python -m hwrlib.sources.splices data/kaggle --out data/spliced --count 24000 --seed 1
 	for splices in "spliced_more 12000 2" "spliced_photo 12000 3"; do set -- $$splices; test -d data/$$1 || \
 	  $(BIN)/python -m hwrlib.sources.splices data/kaggle --out data/$$1 --count $$2 --seed $$3 --text data/french_names.csv || exit 1; done
@@ -72,8 +72,8 @@ weights: $(VENV)/ready  ## train the shipped weights again, from data/kaggle and
 
 language: $(VENV)/ready  ## fit the language models of the shipped weights again, from the same data (three minutes)
 	$(BIN)/pip install -qq -e ".[weights]"
-	$(BIN)/python -m hwrlib.language.word_lists names data/french_names.csv
-	$(BIN)/python -m hwrlib.language.word_lists words data/french_words.csv
+	$(BIN)/python -m benchmarks.word_lists names data/french_names.csv
+	$(BIN)/python -m benchmarks.word_lists words data/french_words.csv
 	$(BIN)/python -m hwrlib.runs.language names --data data/kaggle --text data/french_names.csv \
 	  --corrections hwrlib/weights/names_corrections.csv
 	$(BIN)/python -m hwrlib.runs.language lines --data data/lines --text data/french_words.csv

@@ -1,1 +1,1 @@
-"""How fast the package is on this machine, compared with a plain PyTorch loop and the machine's limits: `make bench`."""
+"""What is measured (`make bench`), and the lists of names and words that `make weights` needs (`word_lists`)."""

