@@ -1,6 +1,6 @@
 """Augmentation, for training only: whole batches at once, on the device that trains.
 
-`augment` is another way of writing the same text, `erase` hides pieces of it.
+`augment` varies how a text is written, `erase` hides pieces of it.
 
 Every image has its own random parameters, and all distortions are one `grid_sample`: 2.3 ms for a batch of 16 names, where
 `torchvision.transforms.v2`, which draws parameters once per call, takes 33 ms image by image.
@@ -16,7 +16,7 @@ from hwrlib.images import WIDTH_STEP
 
 
 def augment(images: Tensor, image_widths: Tensor, strength: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Another way of writing the same text: every image is randomly bent, slanted, scaled, moved, thickened or thinned.
+    """Vary how each text is written: bend, slant, scale and move every image at random, thicken or thin its strokes.
 
     The canvas becomes wider where a line does: if its first letter were pushed out of the image, the network would learn to
     invent it. Random numbers come from torch's global state.
@@ -43,7 +43,7 @@ def _warped_grid(images: Tensor, image_widths: Tensor, strength: float) -> tuple
     def spread(limit: float) -> Tensor:
         return (torch.rand(n, device=device) * 2 - 1) * limit * strength
 
-    # Half of the lines are smaller than their image is high, as beside printed words or in a crop that was cut generously.
+    # Half of the lines shrink (zoom > 1), as in crops that were cut with much paper around them.
     zoom = 1 + 0.7 * strength * (2 * torch.rand(n, device=device) - 1).clamp(min=0)
     scale_x, scale_y = zoom * (1 + spread(0.12)), zoom * (1 + spread(0.15))  # old px per new px
     slant = spread(0.35)
@@ -82,13 +82,13 @@ def _vary_strokes(images: Tensor, strength: float) -> Tensor:
 
 
 def _of_neighbours(padded: Tensor, extreme: Callable) -> Tensor:
-    """The extreme of each pixel and its eight neighbours: (N, 1, H + 2, W + 2) -> (N, 1, H, W)."""
+    """3 x 3 max- or min-pooling (dilation or erosion): (N, 1, H + 2, W + 2) -> (N, 1, H, W)."""
     rows = extreme(extreme(padded[:, :, :-2], padded[:, :, 1:-1]), padded[:, :, 2:])
     return extreme(extreme(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])
 
 
 def erase(images: Tensor, share: float) -> Tensor:
-    """Patches of each line without ink, as if it were rubbed off: what stood there has to follow from what is beside it.
+    """Erase random patches of each line, so that the model has to use what is beside them.
 
     Args:
         images: (N, 1, H, W) float ink in 0 … 1.
@@ -99,7 +99,7 @@ def erase(images: Tensor, share: float) -> Tensor:
     if share == 0:
         return images
     n, _, height, width = images.shape
-    device, slots = images.device, -(-width // height)  # in each square of the line, there is a patch or none
+    device, slots = images.device, -(-width // height)  # squares of the line: one patch or none in each
     x, y = torch.arange(width, device=device), torch.arange(height, device=device)
     low, left, size, chance = torch.rand(4, n, slots, 1, device=device)
     from_x = (torch.arange(slots, device=device)[:, None] + left - 0.5) * height  # (N, slots, 1)

@@ -54,7 +54,7 @@ def ctc_collate(samples: Sequence[Sample], *, charset: Charset) -> Batch:
 
     Args:
         samples: N lines of one height; widths differ.
-        charset: classes of the characters; characters outside it are missing in `targets` (never in `texts`).
+        charset: classes of the characters; characters outside it are skipped in `targets`; `texts` keeps them.
     Returns:
         A batch whose W is the widest image's, rounded up to a multiple of 32 px.
     Raises:
@@ -80,14 +80,14 @@ class BucketSampler(Sampler[list[int]]):
         widths: (len,) px of every line.
         batch_size: lines per batch; the last one may be smaller.
         seed: of the order.
-        processes: number of processes that take turns; the first batches are repeated so that each gets as many.
+        processes: their number; the first batches are repeated so that each gets equally many.
         shares: (len,) how often each line is drawn in an epoch, on average once; None: each once.
     """
 
     def __init__(
         self, widths: np.ndarray, batch_size: int, *, seed: int = 0, processes: int = 1, shares: np.ndarray | None = None
     ):
-        # Not named `batch_size`: Accelerate would complete the batches by itself, and otherwise in a resumed epoch.
+        # Not named `batch_size`: Accelerate would complete the last batch itself, and differently in a resumed epoch.
         self.widths, self.lines_per_batch, self.seed = np.asarray(widths), batch_size, seed
         self.processes, self.drop_last, self.shares = processes, False, shares
         self.epoch, self.start = 0, 0
@@ -116,7 +116,7 @@ class BucketSampler(Sampler[list[int]]):
     def _drawn(self, random: np.random.Generator) -> np.ndarray:
         """(len,) the lines of an epoch: one with a share of 1.4 occurs once or twice, one with 0.3 once or not at all.
 
-        Systematic resampling: the lines lie side by side, each as long as its share, and marks at a distance of 1 pick them.
+        Systematic resampling: of the cumulative shares, those that pass u, u + 1, u + 2, ... are drawn.
         """
         if self.shares is None:
             return np.arange(len(self.widths))

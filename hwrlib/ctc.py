@@ -1,6 +1,6 @@
 """CTC: its loss, how frames become text, and how probable a text is.
 
-A network says one class for each frame. A text is what is left when repeats are merged and blanks are dropped; its
+A network predicts one class per frame. A text is what remains when repeats are merged and blanks are dropped; its
 probability is the sum over all paths, one class per frame, that spell it (Graves et al., *Connectionist Temporal
 Classification*, 2006). Decoding is plain NumPy, so that reading needs no torch; the loss is PyTorch's.
 """
@@ -71,9 +71,9 @@ class Symbol(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What was read in one line."""
+    """The reading of one line."""
 
-    text: str  # as a closed list of texts spells it, if there is one
+    text: str  # with a `Lexicon`, in the list's spelling
     symbols: list[Symbol]  # its characters as the model writes them
     confidence: float  # 0-1, probability that the text is right
     word_confidences: tuple[float, ...]  # of every word of the symbols, split at white space
@@ -108,7 +108,7 @@ def greedy_symbols(log_probs: np.ndarray, input_lengths: np.ndarray) -> list[lis
 
 
 def greedy_lines(log_probs: np.ndarray, input_lengths: np.ndarray, charset: Charset) -> list[Decoded]:
-    """As `greedy_symbols`, with the network's own probabilities: of a word, the product of its characters'."""
+    """As `greedy_symbols`, with confidences: of a text by the forward algorithm, of a word its characters' product."""
     symbols = greedy_symbols(log_probs, input_lengths)
     classes = [[symbol.index for symbol in line] for line in symbols]
     confidences = np.exp(text_log_probabilities(log_probs, input_lengths, classes)).tolist()
@@ -147,8 +147,8 @@ def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray, tex
         input_lengths: (N,) valid frames, each at most T.
         texts: N texts as class indices.
     Returns:
-        (N,) natural logarithms; minus infinity for a text that does not fit into its frames or is below e^-700 of those
-        that do.
+        (N,) natural logarithms; minus infinity for a text that needs more frames than there are, or whose probability
+        underflows (below about e^-700 of the others).
     Source: Graves et al. (2006), section 4.1, rescaled every few frames so that it cannot underflow.
     """
     log_probs, input_lengths = np.asarray(log_probs), np.asarray(input_lengths)
@@ -158,7 +158,7 @@ def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray, tex
     lines_ending_at: dict[int, list[int]] = {}
     for line, length in enumerate(input_lengths.tolist()):
         lines_ending_at.setdefault(length - 1, []).append(line)
-    # Three views of one array: P(in this state), and the same one and two states before, which is 0 left of the first.
+    # Views of one array: the forward variable of each state, and of the states one and two before it (0 if there is none).
     padded = np.zeros((len(texts), states.shape[1] + 2))
     forward, one_before, two_before = padded[:, 2:], padded[:, 1:-1], padded[:, :-2]
     forward[:, 0] = 1.0  # before the first frame, in the first blank
@@ -177,7 +177,7 @@ def text_log_probabilities(log_probs: np.ndarray, input_lengths: np.ndarray, tex
 
 
 def ctc_states(texts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """CTC's states (N, 2S + 1), blanks around every character, and whether the blank before each may be skipped."""
+    """CTC's states (N, 2S + 1), blanks around every character; 1 for each that can be reached from two states before."""
     states = np.full((len(texts), 2 * max(map(len, texts), default=0) + 1), BLANK)
     for row, text in zip(states, texts):
         row[1 : 2 * len(text) : 2] = text

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 50_000_000  # a larger image is rejected: no line of writing needs it, but a decompression bomb does
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")  # not EPS, whose decoder runs another program
-HOT = 4  # times the level that 99.9 % of the pixels do not exceed: pixels above are faults of the sensor
-OVERSHOOT = 1.5  # floats up to here are fractions of white, which rounding and interpolation let exceed 1 a little
+HOT = 4  # times the 99.9th percentile; levels above are faults of the sensor
+OVERSHOOT = 1.5  # floats up to here are taken as fractions of white: interpolation lets them exceed 1 a little
 LIGHT = 192  # grey level; if all that is not transparent is lighter, it is white ink and not paper
 UPRIGHT = {  # EXIF orientation -> the operation that turns the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -113,7 +113,7 @@ def _named(name: object) -> Iterator[None]:
 def _lacks_resources(error: Exception) -> bool:
     """True if this process cannot open any more files, or has no memory for the largest image either.
 
-    A decoder that lacks memory all the same asked for more than any image needs, as a damaged file makes it do.
+    If that memory can be had, the decoder's MemoryError comes from a damaged file that asks for too much.
     """
     number = getattr(error, "errno", None)
     if number in (errno.EMFILE, errno.ENFILE):
@@ -169,7 +169,7 @@ def _pil_to_grey(image: Image.Image) -> np.ndarray:
         raise ValueError(f"{image.width} x {image.height} px exceed the limit of {MAX_PIXELS:,} px")
     if not image.width * image.height:
         raise ValueError(f"{image.width} x {image.height} px: the image is empty")
-    image.load()  # decoded here: NumPy takes some of the errors of a decoder for an image without pixels
+    image.load()  # here, since np.asarray hides some decoder errors and returns an empty array
     image = _upright(image)
     if image.mode.startswith("I") or image.mode == "F":
         levels = np.asarray(image)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hwrlib.decode import ImageLike
 
 MAX_HEIGHT, MAX_WIDTH = 1_000, 100_000  # px of a normalised line: more would be an error, or an attack
-UNEVEN = 0.85  # of the lightest paper; if some of the paper is darker, light and shadow are removed
+UNEVEN = 0.85  # of the lightest paper; shadows are removed if some of the paper is darker than this
 LIT_SIZE = 64  # px, least side of the image on which the light is estimated
 MIN_CONTRAST = 24  # grey levels between paper and ink; less is treated as an empty image
 INK_LEVEL = 96  # of 255; a row or column without a pixel of this much ink is margin
@@ -34,7 +34,7 @@ class Normalisation:
     Args:
         height: px of the result.
         max_width, min_width: px; a wider line is squeezed, a narrower one padded with paper.
-        max_stretch: if a line is squeezed to `max_width`, its height may be scaled this much more than its width.
+        max_stretch: largest ratio of vertical to horizontal scale, for lines that are squeezed to `max_width`.
     Raises:
         ValueError: a size is not an integer from 1 to its limit, or they do not fit together.
     """
@@ -119,14 +119,14 @@ def _level(histogram: np.ndarray, fraction: float) -> int:
 
 
 def _is_light_on_dark(grey: np.ndarray) -> bool:
-    """True if more stands out from its surroundings by being light than by being dark."""
+    """True if the pixels lighter than their surroundings differ more from them, in total, than the darker ones."""
     small, size = _small(grey)
     difference = small.astype(int) - cv2.medianBlur(small, size)
     return difference.clip(min=0).sum() > -difference.clip(max=0).sum()
 
 
 def _small(grey: np.ndarray) -> tuple[np.ndarray, int]:
-    """The image at the size at which the light is estimated, and a width in px there that no stroke has."""
+    """The image at the size at which light is estimated, and an odd kernel size that exceeds any stroke's width there."""
     height, width = grey.shape
     step = max(min(height, width) // LIT_SIZE, 1)
     small = cv2.resize(grey, (-(-width // step), -(-height // step)), interpolation=cv2.INTER_AREA)

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from hwrlib.charset import BLANK
 
 FULL_INK = 255.0  # the value of ink in uint8 images
-# Least and largest value of each size. With fewer than 8 channels, the gradient of a strided 1 x 1 convolution on a CPU may
-# be written beyond its memory (torch 2.14).
+# Least and largest value of each size. With fewer than 8 channels, the CPU gradient of a strided 1 x 1 convolution can write
+# out of bounds (torch 2.14).
 LIMITS = {"width": (8, 4096), "depth": (1, 32), "hidden": (1, 65_536), "layers": (1, 32)}
 
 
 class Output(NamedTuple):
-    """What a CRNN says about a batch; frames beyond a line's input length are padding."""
+    """Output of a CRNN; frames beyond a line's input length are padding."""
 
     log_probs: Tensor  # (T, N, C) natural-log probabilities, float32
     input_lengths: Tensor  # (N,) frames of each line
@@ -41,7 +41,7 @@ class CRNN(nn.Module):
         architecture: a name in `ARCHITECTURES`.
         sizes: keyword arguments of that architecture.
     Attributes:
-        precision: in which it computes: "fp32", "bf16" or "fp16".
+        precision: type of its multiplications: "fp32", "bf16" or "fp16".
     Raises:
         ValueError: there is no such architecture, or it has no such size.
     """
@@ -84,7 +84,7 @@ class CRNN(nn.Module):
 
     @torch.inference_mode()
     def infer(self, images: np.ndarray, image_widths: np.ndarray) -> np.ndarray:
-        """`log_probs` as an array, from arrays, in evaluation mode."""
+        """`log_probs` (T, N, C) in evaluation mode, with NumPy arrays in and out."""
         self.eval()
         device = self.classifier.weight.device
         output = self(torch.from_numpy(images).to(device), torch.from_numpy(image_widths).to(device))
@@ -95,7 +95,7 @@ class Parts(NamedTuple):
     """The parts of a CRNN."""
 
     cnn: nn.Module  # (N, 1, H, W) -> (N, F, W / stride)
-    rnn: "BiLSTM"  # (T, N, F) -> (T, N, 2 * hidden); its dropout also acts before it and before the classifier
+    rnn: "BiLSTM"  # (T, N, F) -> (T, N, 2 * hidden); its dropout rate also holds for its input and the classifier's
     classifier: nn.Module  # (T, N, 2 * hidden) -> (T, N, C)
     shortcut: nn.Module | None  # (N, F, T) -> (T, N, C), for training only
 
@@ -103,14 +103,14 @@ class Parts(NamedTuple):
 def residual(
     num_classes: int, *, width: int = 32, depth: int = 1, hidden: int = 128, layers: int = 2, dropout: float = 0.1
 ) -> Parts:
-    """Ours: residual blocks with batch normalisation, the maximum of each column, and a shortcut head in training.
+    """Ours: residual blocks with batch normalisation, max-pooling over the height, and a shortcut head in training.
 
-    Where in its column a stroke stands matters little; which letter it belongs to matters. The shortcut, a CTC head
-    directly on the columns, takes the network off the all-blank plateau.
+    The height of a stroke in its column matters little for recognition. The shortcut is a CTC head on the CNN's columns;
+    without it, training often stays for long in the state where every frame is read as blank.
 
     Args:
         width: channels of the first of three stages of residual blocks; the others have 2x and 4x.
-        depth: residual blocks in each stage; all but its first pass on at first what they get (see `ResidualBlock`).
+        depth: residual blocks in each stage; all but its first are initialised to the identity (see `ResidualBlock`).
         hidden: LSTM units in each direction.
         layers: number of LSTM layers.
         dropout: fraction of features dropped before each LSTM layer and the classifier.
@@ -155,7 +155,7 @@ def baseline(num_classes: int) -> Parts:
     return Parts(cnn, BiLSTM(256 * 8, 256, num_layers=2), nn.Linear(512, num_classes), None)
 
 
-# How each is built, and px of image width per frame.
+# Name -> the function that builds it, and px of image width per frame.
 ARCHITECTURES: dict[str, tuple[Callable[..., Parts], int]] = {"residual": (residual, 4), "baseline": (baseline, 8)}
 
 
@@ -170,7 +170,7 @@ class ResidualBlock(nn.Module):
     Args:
         in_channels, out_channels: features of each pixel before and after.
         stride: px down and across from one output to the next.
-        identity: begin as the identity (of an input that is not negative), the scale of the last normalisation being 0
+        identity: initialise the scale of the last normalisation to 0, so that the block is the identity (of input >= 0)
             (Goyal et al., *Accurate, Large Minibatch SGD*, 2017).
     """
 
@@ -203,8 +203,8 @@ class BiLSTM(nn.Module):
     """Bidirectional LSTM layers for padded batches, without packing.
 
     PyTorch reads a padded batch backwards from the padding unless it is packed, and packed sequences are three times
-    slower on a CPU. Here each line is reversed within its own length, so both directions meet the padding last, where
-    it does no harm: a text reads the same alone and beside longer ones.
+    slower on a CPU. Here each line is reversed within its own length, so both directions read the padding last: what
+    a line is read as does not depend on the other lines of its batch.
 
     Args:
         input_size: features F of a frame.
@@ -240,7 +240,7 @@ class BiLSTM(nn.Module):
 
 
 class FeatureDropout(nn.Module):
-    """Drops features of each line, the same ones in all of its frames (T, N, F), and scales the others up; in training.
+    """Dropout with one mask per line, shared by all of its frames (T, N, F); the identity in evaluation mode.
 
     Source: Gal and Ghahramani, *A Theoretically Grounded Application of Dropout in Recurrent Neural Networks* (2016).
     """
@@ -270,7 +270,7 @@ class ShortcutHead(nn.Conv1d):
 
 @torch.no_grad()
 def init_blank_bias(head: nn.Module) -> nn.Module:
-    """Let a CTC head start with the blank at 75 %, as every CTC training first learns to do, which saves that time."""
+    """Initialise the bias so that the blank has probability 0.75; every CTC training would learn that first anyway."""
     head.bias.zero_()
     head.bias[BLANK] = math.log(3 * (len(head.bias) - 1))
     return head

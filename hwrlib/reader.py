@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hwrlib.decode import ImageLike
 
 CHUNK = 256  # images in memory at a time
-SURE_OF_ONE_LINE = 0.6  # confidence; what is read with more holds one line, whatever it looks like
+SURE_OF_ONE_LINE = 0.6  # confidence above which a reading counts as one line, whatever its image looks like
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Word:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read in one image."""
+    """The reading of one image."""
 
-    text: str  # with a closed list, as the list spells it
+    text: str  # with a `Lexicon`, in the list's spelling
     confidence: float  # 0-1: the probability that the whole text is right
     characters: tuple[Character, ...]  # as the model writes them
     words: tuple[Word, ...] = ()
@@ -58,7 +58,7 @@ class Reading:
 
 
 class Reader(Protocol):
-    """What reads lines, `Recognizer` for instance, for code that is given one."""
+    """What reads lines, such as `Recognizer`, which lower levels do not import."""
 
     def read_each(self, images: Iterable[Any], **options: Any) -> Iterator[Reading]: ...
 
@@ -78,7 +78,7 @@ Decode = Callable[[np.ndarray, np.ndarray, Charset], list[Decoded]]
 
 
 def frames_of(model: Model, images: np.ndarray, image_widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a model says about a batch: `log_probs (T, N, C)` and `input_lengths (N,)`, the valid frames of each line.
+    """The output of a model for a batch: `log_probs (T, N, C)` and `input_lengths (N,)`, the valid frames of each line.
 
     Args:
         model: the network, in evaluation mode afterwards.
@@ -141,7 +141,7 @@ def _reading(read: Decoded, line: Normalised, charset: Charset, stride: int) -> 
     characters = tuple(_character(symbol, line, charset, stride) for symbol in read.symbols)
     spans = word_spans("".join(character.text for character in characters))
     words = tuple(_word(characters[slice(*span)], p) for span, p in zip(spans, read.word_confidences))
-    # Forms have print above a name, which is read well.
+    # Skipped if the reading is confident: on forms, print above a name does not disturb it.
     is_double = read.confidence < SURE_OF_ONE_LINE and holds_two_lines(line.ink)
     return Reading(read.text, read.confidence, characters, words, read.alternatives, is_double)
 

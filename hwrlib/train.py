@@ -6,8 +6,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.functional import ctc_loss as plain_ctc_loss
 from torch.utils.data import DataLoader
 
 from hwrlib.charset import Charset
@@ -38,16 +38,16 @@ def loss_of(model: nn.Module, batch: Batch, distort: Distortion | None = None, s
 
 
 class Learner(Protocol):
-    """What is trained and how; `hwrlib.runs.state.Training` is one."""
+    """What `train_step` needs: the model, and the optimizer's part; implemented by `hwrlib.runs.state.Training`."""
 
     model: nn.Module
     shortcut: float  # weight of the shortcut head's loss
 
     def distort(self, images: Tensor, image_widths: Tensor) -> tuple[Tensor, Tensor]: ...
 
-    def step(self) -> AbstractContextManager: ...  # surrounds every step: random state, accumulation of gradients
+    def step(self) -> AbstractContextManager: ...  # context of one step: seeds the random state, accumulates gradients
 
-    def descend(self, loss: Tensor, batch: Batch) -> None: ...  # computes gradients; updates the weights if enough are there
+    def descend(self, loss: Tensor, batch: Batch) -> None: ...  # backward pass; optimizer step once enough are accumulated
 
 
 def train_step(learner: Learner, batch: Batch) -> Tensor:
@@ -109,9 +109,9 @@ def evaluate(model: CRNN, loader: DataLoader, charset: Charset) -> Evaluation:
     losses, names, references, hypotheses = [], [], [], []
     for batch in loader:
         log_probs, input_lengths = frames_of(model, batch.images.numpy(), batch.image_widths.numpy())  # (T, N, C), (N,)
-        # A label that needs more frames than its image has cannot be written: its infinite loss does not count.
+        # PyTorch's own loss: it is infinite, not an error, for a label that needs more frames than its image has.
         frames, lengths = torch.from_numpy(log_probs), torch.from_numpy(input_lengths)
-        loss = plain_ctc_loss(frames, batch.targets, lengths, batch.target_lengths, reduction="none")
+        loss = F.ctc_loss(frames, batch.targets, lengths, batch.target_lengths, reduction="none")
         losses += (loss / batch.target_lengths.clamp(min=1))[loss.isfinite()].tolist()
         names, references = names + list(batch.names), references + list(batch.texts)
         hypotheses += [charset.decode(classes) for classes in greedy_decode(log_probs, input_lengths)]

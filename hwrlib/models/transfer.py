@@ -41,8 +41,8 @@ def start_from(initial: Initial, model: CRNN, charset: Charset) -> None:
     Args:
         initial: the trained model.
         model: the fresh one, which is changed. Characters that the trained one does not know keep their random weights. Its
-            LSTM may be wider (`hidden`) and its stages deeper (`depth`): at first, the weights of the new units' outputs
-            are 0 and the new blocks are the identity, so that both models read the same.
+            LSTM may be wider (`hidden`) and its stages deeper (`depth`): outgoing weights of new units are initialised to 0
+            and new blocks to the identity, so that both models read the same at first.
         charset: of `model`.
     Raises:
         ValueError: the layers have other sizes.
@@ -78,12 +78,12 @@ def _grown(name: str, trained: Tensor, fresh: Tensor) -> Tensor:
 
 
 def _widened(smaller: Tensor, larger: Tensor, row_blocks: int, column_blocks: int) -> Tensor:
-    """Weights of an LSTM within those of one with more units, whose own weights stay random; the old units ignore them.
+    """Copy the weights of an LSTM into one with more units, which stay random; weights from new to old units are 0.
 
     Args:
         smaller: (rows, ...), a block of rows for each gate and a block of columns for each direction.
-        larger: its random weights.
-        row_blocks, column_blocks: how many of them.
+        larger: (rows, ...), those of the larger one.
+        row_blocks, column_blocks: numbers of these blocks.
     """
 
     def places(axis: int, blocks: int) -> Tensor:

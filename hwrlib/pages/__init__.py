@@ -5,7 +5,7 @@ read        a page: its lines found, cut out and read
 page        Line and Page, which everything here has in common
 cut         a line cut out along its baseline, straightened
 documents   ALTO and PAGE (`load_page`), written by `alto`, `pagexml` and `hocr`
-network     the network that finds lines; `maps`, `examples`, `training` and `export` belong to it
+network     the network that finds lines; `maps`, `examples` and `export` belong to it (trained in `hwrlib.runs.pages`)
 classical   the same without a network, to compare
 scoring     precision and recall of baselines
 """

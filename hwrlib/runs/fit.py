@@ -79,7 +79,7 @@ def fit(
         resume: continue the training that was started in `run_dir` (from its start if nothing was saved yet).
         sets: the lines to train on and those to validate on; by default the splits of `config.data`.
         on_epoch: called with the history after each epoch, to draw curves.
-        on_step: called whenever the weights could have been updated, to watch (`hwrlib.live.watch`).
+        on_step: called after every optimizer step, to watch (`hwrlib.live.watch`).
     Returns:
         The folder, the history and the best validation CER.
     Raises:
@@ -169,10 +169,10 @@ def report_epoch(training: Training, validation: Evaluation) -> None:
 
 
 def _leave_group() -> None:
-    """Leave the other processes before Python ends (PyTorch issue 190489).
+    """Destroy the process group before Python ends (PyTorch issue 190489).
 
-    Their connections have threads, which DistributedDataParallel keeps alive to the end. One that lets go of a tensor while
-    Python is already ending aborts the process, so they get time to let go of the last ones.
+    DistributedDataParallel keeps its threads alive to the end. One that releases a tensor while Python is shutting down
+    aborts the process, so they get time to release the last ones.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         gc.collect()  # models of finished trainings, which refer to the group
@@ -195,7 +195,7 @@ def _leave_language(
 
 
 def new_run_folder(runs_dir: str | Path = "runs") -> Path:
-    """Make `runs/run_YYYYMMDD_HHMMSS_checkpoints`; of several calls within a second, each waits for a second of its own."""
+    """Make `runs/run_YYYYMMDD_HHMMSS_checkpoints`; if it exists already, wait for the next second."""
     while True:
         folder = Path(runs_dir) / f"run_{datetime.now():%Y%m%d_%H%M%S}_checkpoints"
         try:

@@ -1,7 +1,8 @@
-"""What is trained, how, and how far it is: the state that a training moves forward, and that a checkpoint restores."""
+"""The state of a training: model, optimizers, schedules, counters and history; what a checkpoint restores."""
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from hwrlib.augment import augment, erase
 from hwrlib.charset import Charset
 from hwrlib.collate import Batch
 from hwrlib.metrics import Scores
-from hwrlib.model import CRNN
+from hwrlib.model import ARCHITECTURES, CRNN
 from hwrlib.models.checkpoint import named_by_stage
 from hwrlib.models.precision import resolve_precision
 from hwrlib.models.transfer import Initial, start_from
@@ -33,7 +34,7 @@ MAX_BAD_STEPS = 20  # losses in a row that are not finite before training stops
 
 @dataclass
 class Training:
-    """What is trained, how, and how far it is."""
+    """The state of a training."""
 
     config: TrainConfig
     charset: Charset
@@ -58,7 +59,7 @@ class Training:
 
     @property
     def best_model(self) -> CRNN:
-        """The model to evaluate and save: the moving average of the weights if there is one."""
+        """The model to evaluate and save: with the moving average of the weights if there is one, else the trained ones."""
         return self.averaged.module if self.averaged is not None else self.plain_model
 
     @property
@@ -73,7 +74,7 @@ class Training:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Surrounds every step: its random state depends on its place alone; gradients of several are accumulated."""
+        """Context of one step: seeds the random state from seed, epoch, batch and process; accumulates gradients."""
         place = self.config.seed, self.epoch, self.batch, self.accelerator.process_index
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
         with self.accelerator.accumulate(self.model):
@@ -94,7 +95,7 @@ class Training:
 
     def _accepts(self, loss: Tensor, batch: Batch) -> bool:
         """Whether the loss is finite in every process and may move the weights; if not, the batch counts as skipped."""
-        # A process that skipped its backward pass alone would leave the others waiting for its gradients.
+        # All processes skip together: one that skipped alone would leave the others waiting for its gradients.
         if not self.accelerator.gather(loss.detach().isfinite().logical_not()).any():
             self.bad_steps = 0
             return True
@@ -114,7 +115,7 @@ class Training:
             self.scaler.unscale_(optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm or math.inf)
         for optimizer, scheduler in zip(self.optimizers, self.schedulers):
-            if norm.isfinite():  # an overflow in fp16 that only one optimizer saw must not reach the other by clipping
+            if norm.isfinite():  # one optimizer's overflow in fp16 must not reach the other by clipping
                 self.scaler.step(optimizer)
             optimizer.zero_grad()
             scheduler.step()
@@ -205,8 +206,8 @@ def new_training(
         initial: the model of `start_from`; None: random weights.
         lines: digests of the training and the validation lines, by which a resumed run recognises them.
     """
-    # Gradients of near-certain frames are so small that a CPU would treat them digit by digit; as zeros they make a step
-    # a quarter faster and change nothing. Threads that torch has started before keep their setting.
+    # CPUs compute slowly with denormal floats, which gradients of near-certain frames are; as zeros they make a step a
+    # quarter faster and change nothing. Threads that torch has started before keep their setting.
     torch.set_flush_denormal(True)
     accelerator = Accelerator(mixed_precision="no", cpu=on_cpu(), gradient_accumulation_steps=config.accumulation)
     model = build_model(config, len(charset))
@@ -232,7 +233,7 @@ def new_training(
 
 
 def on_cpu() -> bool:
-    """Whether there is no GPU, of which Accelerate must be told."""
+    """Whether there is neither CUDA nor MPS, which Accelerate must be told."""
     # Without a GPU, only cpu=True makes several processes one training (see Accelerate's documentation).
     return not torch.cuda.is_available() and not torch.backends.mps.is_available()
 
@@ -240,14 +241,5 @@ def on_cpu() -> bool:
 def build_model(config: TrainConfig, num_classes: int) -> CRNN:
     """The model that a configuration asks for, with weights drawn from its seed."""
     torch.manual_seed(config.seed)
-    if config.model == "baseline":
-        return CRNN(num_classes, architecture="baseline")
-    return CRNN(
-        num_classes,
-        architecture=config.model,
-        width=config.width,
-        depth=config.depth,
-        hidden=config.hidden,
-        layers=config.layers,
-        dropout=config.dropout,
-    )
+    sizes = list(inspect.signature(ARCHITECTURES[config.model][0]).parameters)[1:]
+    return CRNN(num_classes, architecture=config.model, **{name: getattr(config, name) for name in sizes})
